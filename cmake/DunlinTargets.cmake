@@ -1,0 +1,65 @@
+# One static library per folder with explicit DEPS: the link graph is the layering.
+
+# dunlin_library(NAME dunlin_x SRCS a.cc … DEPS …)
+function(dunlin_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_library(${ARG_NAME} STATIC ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PUBLIC ${ARG_DEPS} PRIVATE dunlin_warnings)
+  if(DUNLIN_FAULTS)
+    target_compile_definitions(${ARG_NAME} PUBLIC DUNLIN_FAULTS=1)
+  endif()
+endfunction()
+
+# dunlin_binary(NAME dunlin-x SRCS x_main.cc DEPS …): lands in DUNLIN_BIN_DIR.
+function(dunlin_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} dunlin_warnings)
+  if(DUNLIN_BIN_DIR)
+    set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${DUNLIN_BIN_DIR})
+  endif()
+endfunction()
+
+# dunlin_test(NAME x_test SRCS x_test.cc … LABELS unit|db|e2e|slow DEPS …)
+# Tests that carry a label other than `unit` get the shared PostgreSQL server of the ctest run
+# (tests/CMakeLists.txt, fixture `pg`).
+function(dunlin_test)
+  cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;LABELS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} dunlin_testlib GTest::gmock GTest::gtest dunlin_warnings)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set(properties LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  if(NOT "unit" IN_LIST ARG_LABELS)
+    list(APPEND properties FIXTURES_REQUIRED pg
+         ENVIRONMENT "DUNLIN_TEST_PG_FILE=${CMAKE_BINARY_DIR}/test_pg.env;DUNLIN_BIN_DIR=${DUNLIN_BIN_DIR}")
+  endif()
+  if(ARG_SERIAL)
+    list(APPEND properties RUN_SERIAL TRUE)
+  endif()
+  gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST PROPERTIES ${properties})
+endfunction()
+
+# dunlin_embed_sql(TARGET dunlin_x NAMESPACE dunlin::x HEADER schema_files.h FILES 0001_a.sql …)
+# Generates a header with `inline constexpr EmbeddedFile kSchemaFiles[]`, in the order given.
+function(dunlin_embed_sql)
+  cmake_parse_arguments(ARG "" "TARGET;NAMESPACE;HEADER" "FILES" ${ARGN})
+  set(out ${CMAKE_BINARY_DIR}/generated/${ARG_HEADER})
+  set(inputs)
+  foreach(file ${ARG_FILES})
+    list(APPEND inputs ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  endforeach()
+  string(REPLACE ";" "," joined "${inputs}")
+  add_custom_command(
+    OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DNAMESPACE=${ARG_NAMESPACE} -DFILES=${joined} -P
+            ${CMAKE_SOURCE_DIR}/cmake/EmbedSql.cmake
+    DEPENDS ${inputs} ${CMAKE_SOURCE_DIR}/cmake/EmbedSql.cmake
+    VERBATIM)
+  target_sources(${ARG_TARGET} PRIVATE ${out})
+  target_include_directories(${ARG_TARGET} PUBLIC ${CMAKE_BINARY_DIR}/generated)
+endfunction()

@@ -1,0 +1,12 @@
+# Warnings for our own code; generated code is compiled without (see proto/CMakeLists.txt).
+add_library(dunlin_warnings INTERFACE)
+target_compile_options(
+  dunlin_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                            -Wnon-virtual-dtor -Woverloaded-virtual)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(dunlin_warnings INTERFACE -Wthread-safety)
+endif()
+if(DUNLIN_SANITIZE)
+  target_compile_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE})
+endif()

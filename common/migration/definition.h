@@ -1,0 +1,76 @@
+// A migration file, parsed. Plain data; parser.h makes it, and every process reads it from the same bytes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace dunlin {
+
+enum class Durability { kStrict, kRelaxed };
+
+// A statement as it stands in the file, with its place for messages.
+struct SqlText {
+  std::string sql;
+  int line = 0;    // 1-based
+  int column = 0;  // 1-based
+};
+
+// `requires:`: `sql` must answer one true before planning and at resume; `says` is the sentence shown until then.
+struct Requirement {
+  SqlText sql;
+  std::string says;
+};
+
+// One part of a migration: either table + batch, or once.
+struct StepDefinition {
+  // Table and batch ---------------------------------------------------------------
+  std::string table;             // as in the file: an SQL identifier, perhaps qualified and quoted
+  std::vector<std::string> key;  // empty = the primary key; SQL identifiers as in the file
+  std::vector<SqlText> batch;    // each has :batch
+  std::optional<SqlText> where;  // a boolean expression over the table's columns
+  bool lock = false;             // `lock: true`: FOR NO KEY UPDATE in key order before the statements
+  std::vector<SqlText> lock_statements;  // `lock: [SELECT …]`
+  std::optional<SqlText> verify;
+  // Once --------------------------------------------------------------------------
+  std::vector<SqlText> once;
+
+  bool is_once() const { return !once.empty(); }
+  // Whether any statement names `:table`: then shards are per leaf partition (trap 3).
+  bool uses_table_placeholder = false;
+};
+
+struct Limits {
+  absl::Duration batch_time = absl::Milliseconds(100);  // 5 ms … 10 s
+  int concurrency = 4;                                  // 1 … 256
+  int64_t rows_per_second = 0;                          // 0 = no limit
+  absl::Duration pause = absl::ZeroDuration();          // between batches of a shard
+  absl::Duration barrier_timeout = absl::Minutes(10);
+  absl::Duration verify_timeout = absl::Minutes(30);
+};
+
+struct ParameterDefinition {
+  std::string name;
+  std::string type;  // an SQL type's name, resolved by the target: never spliced into SQL
+};
+
+struct Definition {
+  std::string description;
+  std::string owner;
+  std::string target;  // empty = the only target there is
+  std::vector<std::string> depends_on;
+  std::vector<Requirement> requirements;
+  std::vector<ParameterDefinition> parameters;  // in the file's order
+  bool idempotent = false;
+  Limits limits;
+  Durability durability = Durability::kStrict;
+  absl::Duration soak = absl::Hours(24 * 7);
+  std::map<std::string, std::string> labels;
+  std::vector<StepDefinition> steps;  // at least one; a file without `steps:` has exactly one
+};
+
+}  // namespace dunlin

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+
+namespace dunlin {
+
+// Codes map one to one; the reason (status_util.h) travels as dunlin.v1.ErrorDetail.
+grpc::Status ToGrpc(const absl::Status& status);
+absl::Status FromGrpc(const grpc::Status& status);
+
+}  // namespace dunlin
