@@ -1,4 +1,5 @@
-// A migration file, parsed. Plain data; parser.h makes it, and every process reads it from the same bytes.
+// A migration file, parsed. Plain data; parser.h makes it, and every process reads it from the same
+// bytes.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,17 @@ namespace dunlin {
 
 enum class Durability { kStrict, kRelaxed };
 
-// A statement as it stands in the file, with its place for messages.
+// A statement as it stands in the file, with the place of its first character, for messages. In a
+// block scalar (`|`) line n of the SQL is line `line + n - 1` of the file; in the other styles YAML
+// has joined the lines.
 struct SqlText {
   std::string sql;
   int line = 0;    // 1-based
   int column = 0;  // 1-based
 };
 
-// `requires:`: `sql` must answer one true before planning and at resume; `says` is the sentence shown until then.
+// `requires:`: `sql` must answer one true before planning and at resume; `says` is the sentence
+// shown until then.
 struct Requirement {
   SqlText sql;
   std::string says;
@@ -33,7 +37,7 @@ struct StepDefinition {
   std::vector<std::string> key;  // empty = the primary key; SQL identifiers as in the file
   std::vector<SqlText> batch;    // each has :batch
   std::optional<SqlText> where;  // a boolean expression over the table's columns
-  bool lock = false;             // `lock: true`: FOR NO KEY UPDATE in key order before the statements
+  bool lock = false;  // `lock: true`: FOR NO KEY UPDATE in key order before the statements
   std::vector<SqlText> lock_statements;  // `lock: [SELECT …]`
   std::optional<SqlText> verify;
   // Once --------------------------------------------------------------------------
@@ -63,6 +67,9 @@ struct Definition {
   std::string owner;
   std::string target;  // empty = the only target there is
   std::vector<std::string> depends_on;
+  // Whether the file has `depends_on:`. Without it runs begin in version order; with an empty list
+  // at once.
+  bool has_depends_on = false;
   std::vector<Requirement> requirements;
   std::vector<ParameterDefinition> parameters;  // in the file's order
   bool idempotent = false;

@@ -7,7 +7,8 @@
 
 namespace dunlin {
 
-// "<version>_<snake_name>", version = YYYYMMDDHHMMSS (a real date and time is not required, 14 digits are).
+// "<version>_<snake_name>", version = YYYYMMDDHHMMSS (a real date and time is not required, 14
+// digits are).
 struct MigrationName {
   std::string version;
   std::string snake_name;

@@ -1,0 +1,203 @@
+#include "agent/control/proto_convert.h"
+
+#include <utility>
+
+#include "common/status_macros.h"
+
+namespace dunlin::agent {
+namespace {
+
+OptionalKey KeyFrom(bool present, const pb::Key& key) {
+  if (!present) return std::nullopt;
+  return KeyText({key.column_text().begin(), key.column_text().end()});
+}
+
+RunSpec RunFrom(const pb::RunSpec& run) {
+  return RunSpec{.id = RunId(run.run_id()),
+                 .migration = run.migration(),
+                 .target = run.target(),
+                 .digest = run.digest(),
+                 .definition = run.definition(),
+                 .parameters = {run.parameters().begin(), run.parameters().end()},
+                 .started_at = run.started_at(),
+                 .store_id = run.store_id(),
+                 .store_name = run.store_name(),
+                 .planned_timeline = run.planned_timeline()};
+}
+
+ShardWork ShardFrom(const pb::ShardLease& shard) {
+  return ShardWork{.id = ShardId(shard.shard_id()),
+                   .step = shard.step(),
+                   .relation = shard.relation(),
+                   .lower = KeyFrom(shard.has_lower(), shard.lower()),
+                   .upper = KeyFrom(shard.has_upper(), shard.upper()),
+                   .epoch = Epoch(shard.epoch()),
+                   .rows_total = shard.rows_total()};
+}
+
+absl::StatusOr<TaskKind> KindFrom(pb::TaskKind kind) {
+  switch (kind) {
+    case pb::TASK_KIND_PREFLIGHT:
+      return TaskKind::kPreflight;
+    case pb::TASK_KIND_PLAN:
+      return TaskKind::kPlan;
+    case pb::TASK_KIND_VERIFY:
+      return TaskKind::kVerify;
+    case pb::TASK_KIND_FINALIZE:
+      return TaskKind::kFinalize;
+    case pb::TASK_KIND_RECONCILE:
+      return TaskKind::kReconcile;
+    default:
+      return absl::InvalidArgumentError("this agent does not know such a task; it is older than its coordinator");
+  }
+}
+
+pb::Problem::Kind KindOf(Problem::Kind kind) {
+  switch (kind) {
+    case Problem::Kind::kNone:
+      return pb::Problem::KIND_NONE;
+    case Problem::Kind::kTransient:
+      return pb::Problem::KIND_TRANSIENT;
+    case Problem::Kind::kData:
+      return pb::Problem::KIND_DATA;
+    case Problem::Kind::kDefinition:
+      return pb::Problem::KIND_DEFINITION;
+    case Problem::Kind::kLedgerMismatch:
+      return pb::Problem::KIND_LEDGER_MISMATCH;
+    case Problem::Kind::kStaleEpoch:
+      return pb::Problem::KIND_STALE_EPOCH;
+    case Problem::Kind::kStoreRefused:
+      return pb::Problem::KIND_STORE_REFUSED;
+    case Problem::Kind::kPause:
+      return pb::Problem::KIND_PAUSE;
+    case Problem::Kind::kPermission:
+      return pb::Problem::KIND_PERMISSION;
+  }
+  return pb::Problem::KIND_NONE;
+}
+
+void ShardToProto(const LedgerShard& shard, pb::LedgerShard* out) {
+  out->set_shard_id(shard.id.value());
+  out->set_step(shard.step);
+  out->set_relation(shard.relation);
+  if (shard.lower) ToProto(*shard.lower, out->mutable_lower());
+  if (shard.upper) ToProto(*shard.upper, out->mutable_upper());
+  out->set_epoch(shard.epoch.value());
+  out->set_seq(shard.checkpoint.seq);
+  if (shard.checkpoint.cursor) ToProto(*shard.checkpoint.cursor, out->mutable_cursor());
+  out->set_rows_done(shard.checkpoint.rows_done);
+  out->set_rows_changed(shard.checkpoint.rows_changed);
+  out->set_done(shard.done);
+  out->set_rows_total(shard.rows_total);
+}
+
+}  // namespace
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+WorkLimits FromProto(const pb::WorkLimits& limits) {
+  WorkLimits out;
+  out.rows_per_second = limits.rows_per_second();
+  if (limits.has_batch_time_duration()) out.batch_time = FromProto(limits.batch_time_duration());
+  out.pause = FromProto(limits.pause_duration());
+  out.rows_left = limits.rows_left();
+  return out;
+}
+
+absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {
+  Lease out{.id = LeaseId(lease.lease_id()),
+            .run = RunFrom(lease.run()),
+            .duration = FromProto(lease.lease_duration()),
+            .limits = FromProto(lease.limits())};
+  if (lease.has_shard()) {
+    out.work = ShardFrom(lease.shard());
+    return out;
+  }
+  if (!lease.has_task()) return absl::InvalidArgumentError("a lease without work");
+  const pb::TaskLease& task = lease.task();
+  TaskWork work{.id = TaskId(task.task_id()),
+                .step = task.step(),
+                .task_epoch = Epoch(task.task_epoch()),
+                .finish = task.finish(),
+                .shards_known = task.shards_known(),
+                .shards_max = task.shards_max()};
+  DUNLIN_ASSIGN_OR_RETURN(work.kind, KindFrom(task.kind()));
+  if (task.has_shard()) work.shard = ShardFrom(task.shard());
+  out.work = std::move(work);
+  return out;
+}
+
+Directive FromProto(const pb::LeaseDirective& directive) {
+  Directive out{.lease = LeaseId(directive.lease_id()),
+                .duration = FromProto(directive.lease_duration()),
+                .limits = FromProto(directive.limits())};
+  switch (directive.action()) {
+    case pb::LeaseDirective::ACTION_STOP:
+      out.action = Directive::Action::kStop;
+      break;
+    case pb::LeaseDirective::ACTION_LOST:
+      out.action = Directive::Action::kLost;
+      break;
+    case pb::LeaseDirective::ACTION_SPLIT:
+      out.action = Directive::Action::kSplit;
+      break;
+    default:  // RENEW, and what only newer agents know
+      out.action = Directive::Action::kRenew;
+      break;
+  }
+  return out;
+}
+
+void ToProto(const KeyText& key, pb::Key* out) {
+  for (const std::string& column : key.Reveal()) out->add_column_text(column);
+}
+
+void ToProto(const Checkpoint& checkpoint, pb::Checkpoint* out) {
+  if (checkpoint.cursor) ToProto(*checkpoint.cursor, out->mutable_cursor());
+  out->set_seq(checkpoint.seq);
+  out->set_rows_done(checkpoint.rows_done);
+  out->set_rows_changed(checkpoint.rows_changed);
+}
+
+void ToProto(const Problem& problem, pb::Problem* out) {
+  out->set_kind(KindOf(problem.kind));
+  out->set_message(problem.message);
+  out->set_sqlstate(problem.sqlstate);
+  out->set_table(problem.table);
+  out->set_constraint(problem.constraint);
+  if (problem.key_from) ToProto(*problem.key_from, out->mutable_key_from());
+  if (problem.key_to) ToProto(*problem.key_to, out->mutable_key_to());
+  out->set_ledger_epoch(problem.ledger_epoch.value());
+}
+
+void ToProto(const TargetIdentity& identity, pb::TargetIdentity* out) {
+  out->set_target(identity.target);
+  out->set_system_identifier(identity.system_identifier);
+  out->set_timeline(identity.timeline);
+}
+
+void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
+  if (const auto* preflight = std::get_if<PreflightResult>(&result)) {
+    out->mutable_preflight()->set_waiting_reason(preflight->waiting_reason);
+    out->mutable_preflight()->set_foreign_transactions(preflight->foreign_transactions);
+  } else if (const auto* plan = std::get_if<PlanResult>(&result)) {
+    for (const LedgerShard& shard : plan->shards) ShardToProto(shard, out->mutable_plan()->add_shards());
+    out->mutable_plan()->set_rows_total(plan->rows_total);
+    ToProto(plan->identity, out->mutable_plan()->mutable_identity());
+  } else if (const auto* verify = std::get_if<VerifyResult>(&result)) {
+    out->mutable_verify()->set_found(verify->found);
+  } else if (const auto* finalize = std::get_if<FinalizeResult>(&result)) {
+    out->mutable_finalize()->set_finished(finalize->finished);
+  } else if (const auto* reconcile = std::get_if<ReconcileResult>(&result)) {
+    for (const LedgerShard& shard : reconcile->shards) ShardToProto(shard, out->mutable_reconcile()->add_shards());
+    ToProto(reconcile->identity, out->mutable_reconcile()->mutable_identity());
+    out->mutable_reconcile()->set_run_known(reconcile->run_known);
+    out->mutable_reconcile()->set_finished(reconcile->finished);
+  } else if (const auto* problem = std::get_if<Problem>(&result)) {
+    ToProto(*problem, out->mutable_problem());
+  }
+}
+
+}  // namespace dunlin::agent

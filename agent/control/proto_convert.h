@@ -1,0 +1,26 @@
+// Between the protocol's messages and agent/lease.h. Pure; unknown enum values become what is safe.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "agent/control/coordinator_client.h"
+#include "agent/lease.h"
+#include "dunlin/agent/v1/agent_service.pb.h"
+
+namespace dunlin::agent {
+
+namespace pb = ::dunlin::agent::v1;
+
+absl::Duration FromProto(const google::protobuf::Duration& duration);
+WorkLimits FromProto(const pb::WorkLimits& limits);
+// INVALID_ARGUMENT for a lease without work, or of a kind that this agent does not know.
+absl::StatusOr<Lease> FromProto(const pb::Lease& lease);
+Directive FromProto(const pb::LeaseDirective& directive);
+
+void ToProto(const KeyText& key, pb::Key* out);
+void ToProto(const Checkpoint& checkpoint, pb::Checkpoint* out);
+void ToProto(const Problem& problem, pb::Problem* out);
+void ToProto(const TargetIdentity& identity, pb::TargetIdentity* out);
+// Sets the `result` of a CompleteTask request.
+void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out);
+
+}  // namespace dunlin::agent

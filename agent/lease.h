@@ -1,0 +1,149 @@
+// What an agent works on: the domain's own form of the protocol's leases.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/ids.h"
+#include "common/key_text.h"
+
+namespace dunlin::agent {
+
+struct RunSpec {
+  RunId id;
+  std::string migration;
+  std::string target;
+  std::string digest;      // hex SHA-256 of `definition`
+  std::string definition;  // the file's bytes
+  std::map<std::string, std::string> parameters;
+  std::string started_at;  // `:started_at`
+  std::string store_id;
+  std::string store_name;
+  int planned_timeline = 0;  // 0 = not planned yet
+};
+
+struct ShardWork {
+  ShardId id;
+  int step = 0;          // 0-based
+  std::string relation;  // empty for `once`
+  OptionalKey lower;
+  OptionalKey upper;  // absent only for `once`
+  Epoch epoch;
+  int64_t rows_total = 0;
+};
+
+enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile };
+
+struct TaskWork {
+  TaskId id;
+  TaskKind kind = TaskKind::kPreflight;
+  int step = 0;
+  Epoch task_epoch;
+  std::optional<ShardWork> shard;  // VERIFY of one shard
+  bool finish = false;
+  int64_t shards_known = 0;
+  int shards_max = 0;
+};
+
+struct WorkLimits {
+  double rows_per_second = 0;  // 0 = no limit
+  absl::Duration batch_time = absl::Milliseconds(100);
+  absl::Duration pause = absl::ZeroDuration();
+  int64_t rows_left = 0;  // 0 = no limit
+};
+
+struct Lease {
+  LeaseId id;
+  RunSpec run;
+  absl::Duration duration;  // remaining, counted from before the request was sent
+  WorkLimits limits;
+  std::variant<ShardWork, TaskWork> work;
+};
+
+struct Checkpoint {
+  OptionalKey cursor;
+  int64_t seq = 0;
+  int64_t rows_done = 0;
+  int64_t rows_changed = 0;
+};
+
+struct TargetIdentity {
+  std::string target;
+  std::string system_identifier;  // empty = cannot be reached
+  int timeline = 0;
+};
+
+// A shard as the ledger has it.
+struct LedgerShard {
+  ShardId id;
+  int step = 0;
+  std::string relation;
+  OptionalKey lower;
+  OptionalKey upper;
+  Epoch epoch;
+  Checkpoint checkpoint;
+  bool done = false;
+  int64_t rows_total = 0;
+};
+
+// Why a lease ended without success; mirrors the protocol's Problem.
+struct Problem {
+  enum class Kind {
+    kNone,
+    kTransient,
+    kData,
+    kDefinition,
+    kLedgerMismatch,
+    kStaleEpoch,
+    kStoreRefused,
+    kPause,
+    kPermission,
+  };
+  Kind kind = Kind::kNone;
+  std::string message;
+  std::string sqlstate, table, constraint;
+  OptionalKey key_from, key_to;
+  Epoch ledger_epoch;
+};
+
+struct PreflightResult {
+  std::string waiting_reason;
+  int foreign_transactions = -1;
+};
+struct PlanResult {
+  std::vector<LedgerShard> shards;
+  int64_t rows_total = 0;
+  TargetIdentity identity;
+};
+struct VerifyResult {
+  int64_t found = 0;
+};
+struct FinalizeResult {
+  bool finished = false;
+};
+struct ReconcileResult {
+  std::vector<LedgerShard> shards;
+  TargetIdentity identity;
+  bool run_known = false;
+  bool finished = false;
+};
+// monostate: nothing to report, the lease is lost.
+using TaskResult = std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult,
+                                FinalizeResult, ReconcileResult, Problem>;
+
+struct SplitReport {
+  ShardId parent;
+  Epoch epoch;
+  KeyText middle;
+  ShardId child;
+  KeyText child_upper;
+  int64_t parent_rows_total = 0;
+  int64_t child_rows_total = 0;
+};
+
+}  // namespace dunlin::agent

@@ -1,0 +1,165 @@
+#include "agent/ledger/installer.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "agent/ledger/ledger.h"
+#include "agent/ledger/ledger_schema.h"
+#include "agent/ledger/statements.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace dunlin::agent {
+namespace {
+
+// Agents of one target start together: one installs, the others wait and find it done. The number only has to be ours.
+constexpr absl::string_view kInstallLock = "SELECT pg_advisory_xact_lock(7305809122113401);\n";
+
+std::string QuoteRole(absl::string_view role) {
+  return absl::StrCat("\"", absl::StrReplaceAll(role, {{"\"", "\"\""}}), "\"");
+}
+
+std::optional<Problem> OwnedByAnother(const pg::Result& owner, const RunSpec& run) {
+  if (owner.rows.empty() || !owner.rows[0][0] || *owner.rows[0][0] == run.store_id) return std::nullopt;
+  return Problem{.kind = Problem::Kind::kStoreRefused,
+                 .message = absl::StrCat("target ", run.target, " belongs to another store: ",
+                                         owner.rows[0][1].value_or("unnamed"), " (", *owner.rows[0][0],
+                                         "); this one is ", run.store_name, " (", run.store_id,
+                                         "). Two stores on one target would run migrations twice: drive this one from there")};
+}
+
+// {"name": "value"}; values come from --set, so they are escaped by the server's own rules of JSON.
+std::string ParametersJson(const std::map<std::string, std::string>& parameters) {
+  std::string json = "{";
+  for (const auto& [name, value] : parameters) {
+    std::string escaped;
+    for (const char c : value) {
+      if (c == '"' || c == '\\') {
+        escaped += '\\';
+        escaped += c;
+      } else if (static_cast<unsigned char>(c) < 0x20) {
+        constexpr char kHex[] = "0123456789abcdef";
+        absl::StrAppend(&escaped, "\\u00");
+        escaped += kHex[(c >> 4) & 0xf];
+        escaped += kHex[c & 0xf];
+      } else {
+        escaped += c;
+      }
+    }
+    absl::StrAppend(&json, json.size() > 1 ? ", " : "", "\"", name, "\": \"", escaped, "\"");
+  }
+  return json + "}";
+}
+
+// Makes way for a new run of the name, when the former one never committed a batch: its shards go, so that no zombie of it
+// passes the fence. nullopt = it has.
+absl::StatusOr<bool> SupersedeUnstartedRun(pg::Connection& connection, const RunSpec& run) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result other,
+                          connection.Execute(sql::kOtherRunOfName, {run.migration, run.id.value()}));
+  if (other.rows.empty()) return true;
+  const std::string& id = other.Text(0, 0);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, connection.Execute(sql::kLockShardsOfRun, {id}));
+  for (size_t row = 0; row < shards.rows.size(); ++row) {
+    if (shards.Int(row, 0) > 0 || shards.Bool(row, 1)) return false;
+  }
+  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropShardsOfRun, {id}).status());
+  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kSupersedeRun, {id}).status());
+  LOG(INFO) << Event("run_superseded").Kv("run", id).Kv("by", run.id);
+  return true;
+}
+
+absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& connection, const RunSpec& run,
+                                                             const TargetIdentity& identity) {
+  const std::optional<Problem> none;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result taken,
+                          connection.Execute(sql::kTakeTarget, {run.store_id, run.store_name}));
+  if (taken.rows_affected == 0) {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result owner, connection.Execute(sql::kOwnerOfTarget));
+    return OwnedByAnother(owner, run);
+  }
+  DUNLIN_ASSIGN_OR_RETURN(const bool free, SupersedeUnstartedRun(connection, run));
+  if (!free) {
+    return std::optional<Problem>(
+        Problem{.kind = Problem::Kind::kDefinition,
+                .message = absl::StrCat("the ledger of target ", run.target, " has another run of ", run.migration,
+                                        " that has changed rows already; give the new file a new name")});
+  }
+  DUNLIN_RETURN_IF_ERROR(connection
+                             .Execute(sql::kInsertRun,
+                                      {run.id.value(), run.migration, run.digest, run.definition,
+                                       ParametersJson(run.parameters), run.store_id, identity.system_identifier,
+                                       absl::StrCat(identity.timeline), run.started_at})
+                             .status());
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, connection.Execute(sql::kRunById, {run.id.value()}));
+  if (known.rows.empty() || known.Text(0, 0) != run.digest) {
+    return std::optional<Problem>(Problem{.kind = Problem::Kind::kDefinition,
+                                          .message = "the ledger's record of this run has another digest"});
+  }
+  return none;
+}
+
+}  // namespace
+
+std::string LedgerSql(absl::string_view role) {
+  std::string sql = "BEGIN;\n";
+  absl::StrAppend(&sql, kInstallLock);
+  for (const EmbeddedFile& file : kSchemaFiles) absl::StrAppend(&sql, "\n-- ", file.name, "\n", file.text);
+  if (!role.empty()) {
+    const std::string to = absl::StrCat(" TO ", QuoteRole(role), ";\n");
+    absl::StrAppend(&sql, "\n-- What an agent needs that connects as this role.\n");
+    absl::StrAppend(&sql, "GRANT USAGE ON SCHEMA dunlin", to);
+    absl::StrAppend(&sql, "GRANT SELECT, UPDATE ON dunlin.meta", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.run", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.shard", to);
+    absl::StrAppend(&sql, "GRANT SELECT ON dunlin.stopped, dunlin.progress, dunlin.history", to);
+  }
+  absl::StrAppend(&sql, "COMMIT;\n");
+  return sql;
+}
+
+absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, const RunSpec& run) {
+  const std::optional<Problem> none;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists, connection.Execute(sql::kLedgerVersion));
+  if (!exists.Bool(0, 0)) {
+    const absl::Status installed = connection.ExecuteScript(LedgerSql(""), {.timeout = absl::Seconds(30)});
+    if (pg::SqlStateOf(installed) == "42501") {
+      DUNLIN_ASSIGN_OR_RETURN(const pg::Result role, connection.Execute(sql::kCurrentRole));
+      return std::optional<Problem>(Problem{
+          .kind = Problem::Kind::kPermission,
+          .message = absl::StrCat("target ", run.target, " has no schema dunlin, and role ", role.Text(0, 0),
+                                  " may not make it; as the database's owner run: dunlin ledger sql --role ",
+                                  role.Text(0, 0), " | psql …, then resume"),
+          .sqlstate = "42501"});
+    }
+    if (!installed.ok()) return installed;
+    LOG(INFO) << Event("ledger_installed").Kv("target", run.target);
+  }
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result owner, connection.Execute(sql::kOwnerOfTarget));
+  if (std::optional<Problem> problem = OwnedByAnother(owner, run)) return problem;
+  if (!owner.rows.empty() && owner.Int(0, 2) != kLedgerVersion) {
+    return std::optional<Problem>(
+        Problem{.kind = Problem::Kind::kPermission,
+                .message = absl::StrCat("schema dunlin of target ", run.target, " has version ", owner.Int(0, 2),
+                                        ", this agent knows ", kLedgerVersion, "; use an agent of the same release")});
+  }
+  return none;
+}
+
+absl::StatusOr<std::optional<Problem>> RegisterRun(pg::Connection& connection, const RunSpec& run,
+                                                   const TargetIdentity& identity) {
+  connection.TakeNoticeSqlStates();
+  DUNLIN_RETURN_IF_ERROR(connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
+  absl::StatusOr<std::optional<Problem>> registered = RegisterInTransaction(connection, run, identity);
+  if (!registered.ok() || registered->has_value()) {
+    if (!connection.broken()) DUNLIN_RETURN_IF_ERROR(connection.Query("ROLLBACK").status());
+    return registered;
+  }
+  auto committed = connection.Query("COMMIT");
+  pg::Outcome outcome{.status = committed.status()};
+  if (committed.ok()) outcome.result = *committed;
+  DUNLIN_RETURN_IF_ERROR(CheckCommitted(connection, outcome));
+  return registered;
+}
+
+}  // namespace dunlin::agent

@@ -1,0 +1,221 @@
+#include "agent/ledger/ledger.h"
+
+#include <memory>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "agent/ledger/statements.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/status_util.h"
+
+namespace dunlin::agent {
+namespace {
+
+// Rows of schema dunlin may be waited for this long: no application waits behind us.
+constexpr absl::Duration kClaimLockTimeout = absl::Milliseconds(500);
+constexpr absl::Duration kClaimWait = absl::Seconds(10);
+
+const pg::Statement kSetClaimLockTimeout{"d_claim_lock_timeout",
+                                         "SELECT set_config('lock_timeout', $1, false)"};
+
+absl::StatusOr<ClaimedShard> DecodeClaim(const pg::Result& result) {
+  ClaimedShard claimed;
+  const std::vector<pg::Value>& row = result.rows[0];
+  DUNLIN_ASSIGN_OR_RETURN(claimed.lower, DecodeKey(row[0]));
+  DUNLIN_ASSIGN_OR_RETURN(claimed.upper, DecodeKey(row[1]));
+  DUNLIN_ASSIGN_OR_RETURN(claimed.checkpoint.cursor, DecodeKey(row[2]));
+  claimed.checkpoint.seq = result.Int(0, 3);
+  claimed.done = result.Bool(0, 4);
+  claimed.checkpoint.rows_done = result.Int(0, 5);
+  claimed.checkpoint.rows_changed = result.Int(0, 6);
+  claimed.rows_total = result.Int(0, 7);
+  claimed.collations = result.Text(0, 8);
+  return claimed;
+}
+
+// Why a claim matched no row. A read, but only to name the trouble: what follows is a fresh grant or a reconcile.
+absl::StatusOr<Problem> WhyNotClaimed(pg::Connection& connection, const RunSpec& run,
+                                      const ShardWork& shard) {
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result state,
+      connection.Execute(sql::kShardState, {shard.id.value(), run.digest, EncodeKey(shard.lower),
+                                            EncodeKey(shard.upper)}));
+  Problem problem;
+  if (!state.rows.empty() && state.Int(0, 0) >= shard.epoch.value()) {
+    problem.kind = Problem::Kind::kStaleEpoch;
+    problem.ledger_epoch = Epoch(state.Int(0, 0));
+    problem.message = absl::StrCat("the ledger is at epoch ", state.Int(0, 0), " of this shard");
+  } else {
+    problem.kind = Problem::Kind::kLedgerMismatch;
+    problem.message = "the ledger has no such shard of this run with these bounds";
+  }
+  return problem;
+}
+
+// The claim is waiting behind another transaction for longer than lock_timeout: the former owner's backend hangs. Wait again, and
+// meanwhile end it from a second connection.
+absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
+                                                const SessionFactory& sessions,
+                                                const std::vector<pg::Value>& parameters,
+                                                const ShardWork& shard,
+                                                const std::function<bool()>& may_terminate,
+                                                std::stop_token stop) {
+  DUNLIN_ASSIGN_OR_RETURN(const std::unique_ptr<pg::Connection> second,
+                          sessions.OpenForTask(absl::Seconds(2), "", stop));
+  DUNLIN_RETURN_IF_ERROR(connection.Send(sql::kClaim, parameters));
+  const absl::Time deadline = absl::Now() + kClaimWait;
+  while (true) {
+    absl::StatusOr<std::optional<pg::Result>> answer = connection.Receive(absl::Milliseconds(50));
+    if (!answer.ok()) return answer.status();
+    if (answer->has_value()) return **std::move(answer);
+    if (absl::Now() > deadline || stop.stop_requested()) break;
+    if (!may_terminate()) continue;
+    DUNLIN_ASSIGN_OR_RETURN(
+        const pg::Result ended,
+        second->Execute(sql::kTerminateBlockers, {absl::StrCat(connection.backend_pid()),
+                                                  ShardPrefix(shard.id),
+                                                  absl::StrCat(shard.epoch.value())}));
+    if (ended.Int(0, 0) > 0) {
+      LOG(WARNING) << Event("hung_owner_terminated").Kv("shard", shard.id).Kv("epoch", shard.epoch);
+    }
+  }
+  return absl::DeadlineExceededError("the claim waited too long for the ledger's row");
+}
+
+}  // namespace
+
+pg::Value EncodeKey(const OptionalKey& key) {
+  if (!key) return std::nullopt;
+  return pg::EncodeTextArray(key->Reveal());
+}
+
+absl::StatusOr<OptionalKey> DecodeKey(const pg::Value& value) {
+  if (!value) return OptionalKey();
+  std::vector<pg::Value> columns;
+  DUNLIN_RETURN_IF_ERROR(pg::DecodeTextArray(*value, columns));
+  std::vector<std::string> texts;
+  for (pg::Value& column : columns) {
+    if (!column) return absl::DataLossError("a key in the ledger has a NULL column");
+    texts.push_back(*std::move(column));
+  }
+  return OptionalKey(KeyText(std::move(texts)));
+}
+
+absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
+    pg::Connection& connection, const SessionFactory& sessions, const RunSpec& run,
+    const ShardWork& shard, const std::function<bool()>& may_terminate, std::stop_token stop) {
+  DUNLIN_RETURN_IF_ERROR(DUNLIN_FAULT("agent.claim.before"));
+  const std::vector<pg::Value> parameters = {
+      shard.id.value(),
+      absl::StrCat(shard.epoch.value()),
+      run.id.value(),
+      run.digest,
+      shard.relation.empty() ? pg::Value() : pg::Value(shard.relation),
+      EncodeKey(shard.lower),
+      EncodeKey(shard.upper)};
+  const pg::CallOptions options{.timeout = absl::Seconds(15), .stop = stop};
+  // Statement by statement, each its own transaction: the claim commits alone, with synchronous_commit on.
+  const auto set_lock_timeout = [&](absl::Duration timeout) {
+    return connection
+        .Execute(kSetClaimLockTimeout, {absl::StrCat(absl::ToInt64Milliseconds(timeout))}, options)
+        .status();
+  };
+  DUNLIN_RETURN_IF_ERROR(set_lock_timeout(kClaimLockTimeout));
+  absl::StatusOr<pg::Result> result = connection.Execute(sql::kClaim, parameters, options);
+  if (pg::SqlStateOf(result.status()) == "55P03") {
+    DUNLIN_RETURN_IF_ERROR(set_lock_timeout(kClaimWait));
+    result = ClaimBehindHungOwner(connection, sessions, parameters, shard, may_terminate, stop);
+  }
+  if (!result.ok()) return result.status();
+  DUNLIN_RETURN_IF_ERROR(set_lock_timeout(absl::Milliseconds(100)));
+  if (result->rows.empty()) {
+    DUNLIN_ASSIGN_OR_RETURN(Problem problem, WhyNotClaimed(connection, run, shard));
+    return std::variant<ClaimedShard, Problem>(std::move(problem));
+  }
+  for (const std::string& notice : connection.TakeNoticeSqlStates()) {
+    // 01000 "canceling wait for synchronous replication": durable here only. In doubt.
+    if (notice == "01000") return absl::UnavailableError("the claim is not known to be replicated");
+  }
+  DUNLIN_RETURN_IF_ERROR(DUNLIN_FAULT("agent.claim.after"));
+  DUNLIN_ASSIGN_OR_RETURN(ClaimedShard claimed, DecodeClaim(*result));
+  return std::variant<ClaimedShard, Problem>(std::move(claimed));
+}
+
+absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const std::string& target) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, connection.Execute(sql::kIdentity));
+  return TargetIdentity{.target = target,
+                        .system_identifier = result.Text(0, 0),
+                        .timeline = static_cast<int>(result.Int(0, 1))};
+}
+
+absl::StatusOr<std::vector<LedgerShard>> DecodeLedgerShards(const pg::Result& result) {
+  std::vector<LedgerShard> shards;
+  for (size_t row = 0; row < result.rows.size(); ++row) {
+    const std::vector<pg::Value>& columns = result.rows[row];
+    LedgerShard shard;
+    shard.id = ShardId(result.Text(row, 0));
+    shard.step = static_cast<int>(result.Int(row, 1));
+    shard.relation = columns[2].value_or("");
+    DUNLIN_ASSIGN_OR_RETURN(shard.lower, DecodeKey(columns[3]));
+    DUNLIN_ASSIGN_OR_RETURN(shard.upper, DecodeKey(columns[4]));
+    shard.epoch = Epoch(result.Int(row, 5));
+    shard.checkpoint.seq = result.Int(row, 6);
+    DUNLIN_ASSIGN_OR_RETURN(shard.checkpoint.cursor, DecodeKey(columns[7]));
+    shard.checkpoint.rows_done = result.Int(row, 8);
+    shard.checkpoint.rows_changed = result.Int(row, 9);
+    shard.done = result.Bool(row, 10);
+    shard.rows_total = result.Int(row, 11);
+    shards.push_back(std::move(shard));
+  }
+  return shards;
+}
+
+absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connection,
+                                                          const RunId& run, int step) {
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result result,
+      connection.Execute(sql::kShardsOfRun, {run.value(), absl::StrCat(step)}));
+  return DecodeLedgerShards(result);
+}
+
+absl::Status CheckCommitted(pg::Connection& connection, const pg::Outcome& commit) {
+  DUNLIN_RETURN_IF_ERROR(commit.status);
+  // COMMIT of a failed transaction answers success with the tag ROLLBACK.
+  if (commit.result.command_tag != "COMMIT") {
+    return absl::AbortedError("the transaction was rolled back by the server");
+  }
+  for (const std::string& notice : connection.TakeNoticeSqlStates()) {
+    if (notice == "01000") return absl::UnavailableError("the commit is not known to be replicated");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunTransaction(pg::Connection& connection, const std::vector<pg::Command>& commands,
+                            std::vector<pg::Result>* results, const pg::CallOptions& options) {
+  connection.TakeNoticeSqlStates();
+  std::vector<pg::Command> all;
+  all.reserve(commands.size() + 2);
+  all.push_back({.statement = {"d_begin", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"}});
+  all.insert(all.end(), commands.begin(), commands.end());
+  all.push_back({.statement = {"d_commit", "COMMIT"}});
+  const std::vector<pg::Outcome> outcomes = connection.RunPipeline(all, options);
+  for (size_t i = 0; i + 1 < outcomes.size(); ++i) {
+    if (outcomes[i].status.ok()) continue;
+    if (!connection.broken()) {
+      const absl::Status rolled_back = connection.Query("ROLLBACK").status();
+      if (!rolled_back.ok()) return rolled_back;
+    }
+    return outcomes[i].status;
+  }
+  DUNLIN_RETURN_IF_ERROR(CheckCommitted(connection, outcomes.back()));
+  if (results != nullptr) {
+    results->clear();
+    for (size_t i = 1; i + 1 < outcomes.size(); ++i) results->push_back(outcomes[i].result);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dunlin::agent

@@ -1,0 +1,175 @@
+-- The ledger: what has been done to this database, and the partition of it. Idempotent: running it again changes nothing.
+-- Dunlin's agents run it themselves when their role may CREATE in the database; else run it as the owner.
+CREATE SCHEMA IF NOT EXISTS dunlin;
+COMMENT ON SCHEMA dunlin IS 'Dunlin: record of data migrations. Do not edit; see dunlin.progress and dunlin.history.';
+
+-- One row. The store that owns this target; a second store is refused.
+CREATE TABLE IF NOT EXISTS dunlin.meta (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  ledger_version integer NOT NULL,
+  store_id uuid,
+  store_name text
+);
+INSERT INTO dunlin.meta (ledger_version) VALUES (1) ON CONFLICT DO NOTHING;
+
+-- Kept for ever.
+CREATE TABLE IF NOT EXISTS dunlin.run (
+  id uuid PRIMARY KEY,
+  name text NOT NULL,
+  digest text NOT NULL,
+  definition bytea NOT NULL,
+  parameters jsonb NOT NULL DEFAULT '{}',
+  store_id uuid NOT NULL,
+  task_epoch bigint NOT NULL DEFAULT 0,
+  system_identifier text NOT NULL,
+  timeline integer NOT NULL,
+  started_at timestamptz NOT NULL,
+  outcome text CHECK (outcome IN ('finished', 'superseded', 'undone')),
+  finished_at timestamptz,
+  rows_total bigint NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_name ON dunlin.run (name)
+  WHERE outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone';
+
+-- One row per shard (lower, upper] of a relation; one without a relation per `once` step. Keys are text as PostgreSQL
+-- prints them under pinned settings. No index on a column that a batch changes, so that its update is HOT.
+CREATE TABLE IF NOT EXISTS dunlin.shard (
+  id uuid PRIMARY KEY,
+  run uuid NOT NULL REFERENCES dunlin.run (id),
+  step integer NOT NULL,
+  relation text,
+  lower text[],
+  upper text[],
+  collations text NOT NULL DEFAULT '',
+  epoch bigint NOT NULL DEFAULT 0,
+  seq bigint NOT NULL DEFAULT 0,
+  cursor text[],
+  rows_done bigint NOT NULL DEFAULT 0,
+  rows_changed bigint NOT NULL DEFAULT 0,
+  rows_total bigint NOT NULL DEFAULT 0,
+  done boolean NOT NULL DEFAULT false,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CHECK (relation IS NULL OR upper IS NOT NULL),
+  CHECK (NOT done OR relation IS NULL OR (cursor IS NOT NULL AND cursor = upper))
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
+CREATE INDEX IF NOT EXISTS shard_run ON dunlin.shard (run, step);
+
+-- The DBA's switch; '' = every migration.
+CREATE TABLE IF NOT EXISTS dunlin.stopped (
+  migration text PRIMARY KEY,
+  why text NOT NULL,
+  stopped_by text NOT NULL DEFAULT session_user,
+  stopped_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- First statement of every batch, outside any savepoint. Takes the shard's row lock before any data row is touched, and
+-- *raises* unless epoch, seq and upper are the caller's: an UPDATE that matches no row is not an error, and the rest of
+-- a pipeline would run and commit. DN001: not yours (any more). DN002: stopped in the database; the message says why.
+CREATE OR REPLACE FUNCTION dunlin.fence(
+  p_shard uuid, p_epoch bigint, p_seq bigint, p_upper text[], p_budget_ms bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $fence$
+DECLARE
+  v_shard record;
+  v_why text;
+BEGIN
+  SELECT s.run, s.epoch, s.seq, s.upper, s.done INTO v_shard
+    FROM dunlin.shard s WHERE s.id = p_shard FOR NO KEY UPDATE;
+  IF NOT FOUND OR v_shard.epoch <> p_epoch OR v_shard.seq <> p_seq
+     OR v_shard.upper IS DISTINCT FROM p_upper OR v_shard.done THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN001', MESSAGE = 'the shard belongs to a newer epoch';
+  END IF;
+  SELECT t.why INTO v_why FROM dunlin.stopped t
+    WHERE t.migration = '' OR t.migration = (SELECT r.name FROM dunlin.run r WHERE r.id = v_shard.run)
+    ORDER BY t.migration LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN002', MESSAGE = v_why;
+  END IF;
+  PERFORM dunlin.spend(p_budget_ms);
+END
+$fence$;
+
+-- Bounds the statement that follows to what is left of the transaction's budget, by the server's own clock.
+CREATE OR REPLACE FUNCTION dunlin.spend(p_budget_ms bigint)
+RETURNS void LANGUAGE sql VOLATILE AS $spend$
+  SELECT set_config('statement_timeout',
+    greatest(1, p_budget_ms - (extract(epoch FROM clock_timestamp() - now()) * 1000)::bigint)::text, true);
+$spend$;
+
+-- Last statement of every batch before COMMIT: the checkpoint, in the same transaction as the rows.
+CREATE OR REPLACE FUNCTION dunlin.advance(
+  p_shard uuid, p_epoch bigint, p_cursor text[], p_rows bigint, p_changed bigint, p_done boolean,
+  p_budget_ms bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $advance$
+BEGIN
+  UPDATE dunlin.shard s
+    SET cursor = p_cursor, seq = s.seq + 1, rows_done = s.rows_done + p_rows,
+        rows_changed = s.rows_changed + p_changed, done = p_done, updated_at = clock_timestamp()
+    WHERE s.id = p_shard AND s.epoch = p_epoch;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN001', MESSAGE = 'the shard belongs to a newer epoch';
+  END IF;
+  PERFORM dunlin.spend(p_budget_ms);
+END
+$advance$;
+
+-- First statement of plan, finalize and reconcile: locks the run and raises its task epoch, or raises DN003.
+CREATE OR REPLACE FUNCTION dunlin.begin_task(p_run uuid, p_task_epoch bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $begin_task$
+BEGIN
+  UPDATE dunlin.run r SET task_epoch = p_task_epoch WHERE r.id = p_run AND r.task_epoch < p_task_epoch;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN003', MESSAGE = 'a newer task of this run has begun';
+  END IF;
+END
+$begin_task$;
+
+-- The same for a plan, which inserts all shards of a step or, when an earlier try has, none: DN004.
+CREATE OR REPLACE FUNCTION dunlin.begin_plan(p_run uuid, p_task_epoch bigint, p_step integer)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $begin_plan$
+BEGIN
+  PERFORM dunlin.begin_task(p_run, p_task_epoch);
+  IF EXISTS (SELECT 1 FROM dunlin.shard s WHERE s.run = p_run AND s.step = p_step) THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN004', MESSAGE = 'this step has been planned';
+  END IF;
+END
+$begin_plan$;
+
+-- SELECT dunlin.stop('database is on fire'); SELECT dunlin.go(); one migration: dunlin.stop('why', 'name').
+CREATE OR REPLACE FUNCTION dunlin.stop(p_why text, p_migration text DEFAULT '')
+RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $stop$
+  INSERT INTO dunlin.stopped (migration, why) VALUES (p_migration, p_why)
+    ON CONFLICT (migration) DO UPDATE SET why = excluded.why, stopped_by = session_user,
+      stopped_at = clock_timestamp()
+    RETURNING CASE WHEN migration = '' THEN 'every migration' ELSE migration END
+      || ' stops before its next batch; SELECT dunlin.go() lets it go on';
+$stop$;
+
+CREATE OR REPLACE FUNCTION dunlin.go(p_migration text DEFAULT '')
+RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $go$
+  WITH gone AS (
+    DELETE FROM dunlin.stopped WHERE p_migration = '' OR migration = p_migration RETURNING migration)
+  SELECT count(*) || ' stop(s) lifted' FROM gone;
+$go$;
+
+REVOKE ALL ON FUNCTION dunlin.stop(text, text), dunlin.go(text) FROM PUBLIC;
+
+-- For people who have only SQL: live runs, and all of them.
+CREATE OR REPLACE VIEW dunlin.progress AS
+  SELECT r.name AS migration, r.id AS run_id, r.started_at,
+         coalesce(sum(s.rows_done), 0)::bigint AS rows_done,
+         greatest(r.rows_total, coalesce(sum(s.rows_done), 0))::bigint AS rows_total,
+         coalesce(sum(s.rows_changed), 0)::bigint AS rows_changed,
+         count(s.id) AS shards, count(s.id) FILTER (WHERE s.done) AS shards_done,
+         max(s.updated_at) AS last_batch_at,
+         (SELECT string_agg(t.why, '; ') FROM dunlin.stopped t WHERE t.migration IN ('', r.name)) AS stopped_why
+  FROM dunlin.run r LEFT JOIN dunlin.shard s ON s.run = r.id
+  WHERE r.outcome IS NULL
+  GROUP BY r.id;
+
+CREATE OR REPLACE VIEW dunlin.history AS
+  SELECT r.name AS migration, r.id AS run_id, r.digest, r.started_at, r.finished_at,
+         coalesce(r.outcome, 'open') AS outcome,
+         coalesce(sum(s.rows_done), 0)::bigint AS rows_done,
+         coalesce(sum(s.rows_changed), 0)::bigint AS rows_changed
+  FROM dunlin.run r LEFT JOIN dunlin.shard s ON s.run = r.id
+  GROUP BY r.id;

@@ -1,0 +1,42 @@
+#include "agent/ledger/session.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace dunlin::agent {
+namespace {
+
+// Rows of schema dunlin block no application, but every shard session also touches the application's table.
+constexpr absl::Duration kLockTimeout = absl::Milliseconds(100);
+// Between the two round trips of a batch the agent may be stopped (SIGSTOP, a paused VM) with row locks held; the
+// server then ends the session, so that the locks last no longer than a batch may.
+constexpr absl::Duration kIdleInTransaction = absl::Milliseconds(800);
+constexpr absl::Duration kShardStatementTimeout = absl::Seconds(5);
+
+}  // namespace
+
+std::string ShardPrefix(const ShardId& shard) { return shard.value().substr(0, 8); }
+
+absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForShard(
+    const std::string& migration, const ShardId& shard, Epoch epoch, const std::string& search_path,
+    std::stop_token stop) const {
+  const std::string version = migration.substr(0, migration.find('_'));
+  pg::SessionPins pins;
+  pins.application_name = absl::StrCat("dunlin/", version, "/", ShardPrefix(shard), "/", epoch.value());
+  pins.search_path = search_path;
+  pins.lock_timeout = kLockTimeout;
+  pins.statement_timeout = kShardStatementTimeout;
+  pins.idle_in_transaction_timeout = kIdleInTransaction;
+  return pg::Connection::Connect(dsn_, pg::MakeSessionOptions(pins), stop);
+}
+
+absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForTask(
+    absl::Duration statement_timeout, const std::string& search_path, std::stop_token stop) const {
+  pg::SessionPins pins;
+  pins.application_name = "dunlin/agent";
+  pins.search_path = search_path;
+  pins.lock_timeout = absl::Seconds(2);  // tasks lock rows of schema dunlin only
+  pins.statement_timeout = statement_timeout;
+  return pg::Connection::Connect(dsn_, pg::MakeSessionOptions(pins), stop);
+}
+
+}  // namespace dunlin::agent

@@ -1,0 +1,222 @@
+#include "agent/ledger/statements.h"
+
+namespace dunlin::agent::sql {
+
+const pg::Statement kFindTable{"d_find_table", R"sql(
+SELECT c.oid, quote_ident(n.nspname), quote_ident(c.relname), c.relkind
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2)sql"};
+
+const pg::Statement kPrimaryKey{"d_primary_key", R"sql(
+SELECT a.attname
+FROM pg_catalog.pg_index i
+CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = $1::oid AND i.indisprimary AND k.place <= i.indnkeyatts
+ORDER BY k.place)sql"};
+
+// A domain's keys are bound as its base type, so that its constraints are not run on bounds.
+const pg::Statement kKeyColumn{"d_key_column", R"sql(
+SELECT quote_ident(a.attname), t.base, pg_catalog.format_type(t.base, NULL),
+       CASE WHEN a.attcollation <> 0
+            THEN (SELECT quote_ident(cn.nspname) || '.' || quote_ident(co.collname)
+                  FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace
+                  WHERE co.oid = a.attcollation) END,
+       a.attnotnull, a.attgenerated <> '',
+       EXISTS (SELECT 1 FROM pg_catalog.pg_type ty WHERE ty.oid = t.base AND
+         (ty.typtype IN ('e', 'r', 'm') OR ty.typcategory = 'A' OR EXISTS (
+           SELECT 1 FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am am ON am.oid = o.opcmethod
+           WHERE am.amname = 'btree' AND o.opcdefault AND (o.opcintype = t.base OR EXISTS (
+             SELECT 1 FROM pg_catalog.pg_cast c WHERE c.castsource = t.base AND c.casttarget = o.opcintype
+               AND c.castmethod = 'b' AND c.castcontext = 'i'))))),
+       CASE WHEN a.attcollation = 100
+            THEN (SELECT coalesce(pg_catalog.pg_database_collation_actual_version(d.oid), '')
+                  FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+            WHEN a.attcollation <> 0
+            THEN coalesce(pg_catalog.pg_collation_actual_version(a.attcollation), '') END
+FROM pg_catalog.pg_attribute a
+CROSS JOIN LATERAL (
+  WITH RECURSIVE base(oid, typtype, typbasetype) AS (
+    SELECT ty.oid, ty.typtype, ty.typbasetype FROM pg_catalog.pg_type ty WHERE ty.oid = a.atttypid
+    UNION ALL
+    SELECT ty.oid, ty.typtype, ty.typbasetype
+    FROM base b JOIN pg_catalog.pg_type ty ON ty.oid = b.typbasetype WHERE b.typtype = 'd')
+  SELECT b.oid AS base FROM base b WHERE b.typtype <> 'd') t
+WHERE a.attrelid = $1::oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped)sql"};
+
+const pg::Statement kKeyIndex{"d_key_index", R"sql(
+WITH key AS (
+  SELECT array_agg(a.attnum::int ORDER BY k.place) AS nums
+  FROM unnest($2::text[]) WITH ORDINALITY AS k(name, place)
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = $1::oid AND a.attname = k.name),
+indexes AS (
+  SELECT i.indisunique AND i.indpred IS NULL AND i.indisvalid AND i.indimmediate AS strict,
+         i.indisvalid AND i.indpred IS NULL AS whole, i.indnkeyatts,
+         ARRAY(SELECT u.n::int FROM unnest(i.indkey) WITH ORDINALITY AS u(n, place)
+               WHERE u.place <= i.indnkeyatts ORDER BY u.place) AS nums
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+  JOIN pg_catalog.pg_am am ON am.oid = c.relam
+  WHERE i.indrelid = $1::oid AND am.amname = 'btree')
+SELECT coalesce(bool_or(x.strict AND x.nums <@ key.nums), false)
+         AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h
+                         JOIN pg_catalog.pg_class p ON p.oid = h.inhparent
+                         WHERE h.inhparent = $1::oid AND p.relkind = 'r'),
+       coalesce(bool_or(x.whole AND x.nums[1:cardinality(key.nums)] = key.nums), false)
+FROM key LEFT JOIN indexes x ON true
+GROUP BY key.nums)sql"};
+
+const pg::Statement kLeaves{"d_leaves", R"sql(
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid IN (
+  SELECT t.relid FROM pg_catalog.pg_partition_tree($1::oid::regclass) t WHERE t.isleaf
+  UNION ALL
+  SELECT $1::oid WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_partition_tree($1::oid::regclass)))
+ORDER BY c.oid)sql"};
+
+const pg::Statement kTypeOid{"d_type_oid", "SELECT $1::text::regtype::oid"};
+
+const pg::Statement kRelationBytes{"d_relation_bytes", R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT $1::oid UNION SELECT h.inhrelid FROM tree t JOIN pg_catalog.pg_inherits h ON h.inhparent = t.oid)
+SELECT coalesce(sum(pg_catalog.pg_relation_size(c.oid)), 0)::bigint
+FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid WHERE c.relkind = 'r')sql"};
+
+// The timeline of pg_control_checkpoint() is stale until the next checkpoint; the name of the current WAL file is not.
+const pg::Statement kIdentity{"d_identity", R"sql(
+SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
+       ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int)sql"};
+
+// A plain role sees neither xact_start nor the state of others, but every virtualxid and application_name.
+const pg::Statement kForeignTransactions{"d_foreign_transactions", R"sql(
+SELECT count(*)
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock'
+  AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+  AND coalesce(a.application_name, '') NOT LIKE 'dunlin/%'
+  AND coalesce(a.backend_type, 'client backend') = 'client backend')sql"};
+
+// What the barrier waits for: transactions of others in this database, but vacuums, and prepared ones.
+const pg::Statement kOpenTransactions{"d_open_transactions", R"sql(
+SELECT 'vxid ' || l.virtualtransaction,
+       'pid ' || l.pid || CASE WHEN coalesce(a.application_name, '') <> ''
+                               THEN ' (' || a.application_name || ')' ELSE '' END
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock'
+  AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+  AND coalesce(a.application_name, '') NOT LIKE 'dunlin/%'
+  AND coalesce(a.backend_type, 'client backend') <> 'autovacuum worker'
+  AND a.pid NOT IN (SELECT v.pid FROM pg_catalog.pg_stat_progress_vacuum v)
+UNION ALL
+SELECT 'prepared ' || p.gid, 'the prepared transaction ' || p.gid
+FROM pg_catalog.pg_prepared_xacts p WHERE p.database = current_database()
+ORDER BY 1)sql"};
+
+const pg::Statement kDeadlockTimeout{"d_deadlock_timeout", R"sql(
+SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout')sql"};
+
+const pg::Statement kCurrentRole{"d_current_role", "SELECT quote_ident(current_user)"};
+
+const pg::Statement kLedgerVersion{"", R"sql(
+SELECT to_regclass('dunlin.meta') IS NOT NULL)sql"};
+
+const pg::Statement kOwnerOfTarget{"d_owner_of_target", R"sql(
+SELECT store_id, store_name, ledger_version FROM dunlin.meta)sql"};
+
+const pg::Statement kTakeTarget{"d_take_target", R"sql(
+UPDATE dunlin.meta SET store_id = $1::uuid, store_name = $2
+WHERE store_id IS NULL OR store_id = $1::uuid)sql"};
+
+const pg::Statement kInsertRun{"d_insert_run", R"sql(
+INSERT INTO dunlin.run (id, name, digest, definition, parameters, store_id, system_identifier, timeline, started_at)
+VALUES ($1::uuid, $2, $3, convert_to($4, 'UTF8'), $5::jsonb, $6::uuid, $7, $8::int, $9::timestamptz)
+ON CONFLICT DO NOTHING)sql"};
+
+const pg::Statement kRunById{"d_run_by_id", R"sql(
+SELECT digest, outcome, store_id, system_identifier, timeline, rows_total FROM dunlin.run WHERE id = $1::uuid)sql"};
+
+const pg::Statement kOtherRunOfName{"d_other_run_of_name", R"sql(
+SELECT id FROM dunlin.run
+WHERE name = $1 AND id <> $2::uuid
+  AND outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone'
+FOR UPDATE)sql"};
+
+// Waits for a batch in flight of a zombie; what is returned is what really was committed.
+const pg::Statement kLockShardsOfRun{"d_lock_shards_of_run", R"sql(
+SELECT seq, done FROM dunlin.shard WHERE run = $1::uuid FOR UPDATE)sql"};
+
+const pg::Statement kDropShardsOfRun{"d_drop_shards_of_run", R"sql(
+DELETE FROM dunlin.shard WHERE run = $1::uuid)sql"};
+
+const pg::Statement kSupersedeRun{"d_supersede_run", R"sql(
+UPDATE dunlin.run SET outcome = 'superseded', finished_at = clock_timestamp() WHERE id = $1::uuid)sql"};
+
+const pg::Statement kBeginTask{"d_begin_task", "SELECT dunlin.begin_task($1::uuid, $2::bigint)"};
+
+const pg::Statement kBeginPlan{"d_begin_plan", "SELECT dunlin.begin_plan($1::uuid, $2::bigint, $3::int)"};
+
+const pg::Statement kInsertShard{"d_insert_shard", R"sql(
+INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, rows_total)
+VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7, $8::bigint))sql"};
+
+const pg::Statement kShardsOfRun{"d_shards_of_run", R"sql(
+SELECT id, step, relation, lower, upper, epoch, seq, cursor, rows_done, rows_changed, done, rows_total
+FROM dunlin.shard WHERE run = $1::uuid AND ($2::int < 0 OR step = $2::int))sql"};
+
+const pg::Statement kSetRowsTotal{"d_set_rows_total", R"sql(
+UPDATE dunlin.run SET rows_total = rows_total + $2::bigint WHERE id = $1::uuid)sql"};
+
+const pg::Statement kSetPlannedOn{"d_set_planned_on", R"sql(
+UPDATE dunlin.run SET system_identifier = $2, timeline = $3::int WHERE id = $1::uuid)sql"};
+
+// Once per lease, committed synchronously; the agent works with what is returned. Waits for the row lock, and so for a
+// batch in flight of the former owner.
+const pg::Statement kClaim{"d_claim", R"sql(
+UPDATE dunlin.shard s SET epoch = $2::bigint, updated_at = clock_timestamp()
+FROM dunlin.run r
+WHERE s.id = $1::uuid AND r.id = s.run AND r.id = $3::uuid AND r.digest = $4
+  AND r.outcome IS NULL AND s.epoch < $2::bigint
+  AND s.relation IS NOT DISTINCT FROM $5::text
+  AND s.lower IS NOT DISTINCT FROM $6::text[] AND s.upper IS NOT DISTINCT FROM $7::text[]
+RETURNING s.lower, s.upper, s.cursor, s.seq, s.done, s.rows_done, s.rows_changed, s.rows_total, s.collations)sql"};
+
+const pg::Statement kShardState{"d_shard_state", R"sql(
+SELECT s.epoch FROM dunlin.shard s JOIN dunlin.run r ON r.id = s.run
+WHERE s.id = $1::uuid AND r.digest = $2 AND r.outcome IS NULL
+  AND s.lower IS NOT DISTINCT FROM $3::text[] AND s.upper IS NOT DISTINCT FROM $4::text[])sql"};
+
+const pg::Statement kFence{"d_fence", R"sql(
+SELECT dunlin.fence($1::uuid, $2::bigint, $3::bigint, $4::text[], $5::bigint))sql"};
+
+const pg::Statement kSpend{"d_spend", "SELECT dunlin.spend($1::bigint)"};
+
+const pg::Statement kAdvance{"d_advance", R"sql(
+SELECT dunlin.advance($1::uuid, $2::bigint, $3::text[], $4::bigint, $5::bigint, $6::boolean, $7::bigint))sql"};
+
+const pg::Statement kMoveUpper{"d_move_upper", R"sql(
+UPDATE dunlin.shard SET upper = $2::text[], rows_total = $3::bigint, updated_at = clock_timestamp()
+WHERE id = $1::uuid)sql"};
+
+const pg::Statement kInsertChild{"d_insert_child", R"sql(
+INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, rows_total)
+SELECT $2::uuid, s.run, s.step, s.relation, s.upper, $3::text[], s.collations, $4::bigint
+FROM dunlin.shard s WHERE s.id = $1::uuid)sql"};
+
+// Only a backend that blocks the claimant right now, names the same shard and a lower epoch: never a remembered pid,
+// which may by now serve the application, and never a newer owner. One statement decides and acts.
+const pg::Statement kTerminateBlockers{"d_terminate_blockers", R"sql(
+SELECT count(pg_catalog.pg_terminate_backend(a.pid))
+FROM pg_catalog.pg_stat_activity a
+WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::int))
+  AND a.application_name ~ ('^dunlin/[0-9]+/' || $2 || '/[0-9]+$')
+  AND split_part(a.application_name, '/', 4)::bigint < $3::bigint)sql"};
+
+const pg::Statement kCountShards{"d_count_shards", R"sql(
+SELECT count(*), count(*) FILTER (WHERE NOT done) FROM dunlin.shard WHERE run = $1::uuid)sql"};
+
+const pg::Statement kFinishRun{"d_finish_run", R"sql(
+UPDATE dunlin.run SET outcome = 'finished', finished_at = coalesce(finished_at, clock_timestamp())
+WHERE id = $1::uuid)sql"};
+
+}  // namespace dunlin::agent::sql

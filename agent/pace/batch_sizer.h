@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace dunlin::agent {
+
+// How many rows the next batch takes, so that it lasts about `batch_time`: row locks are held for as long. Above some
+// 1,000 rows a larger batch is hardly faster, so the time is about harm, not speed.
+//
+// rate = EWMA(rows / duration, 0.3); want = rate · batch_time; a dead band of ±20 % avoids hunting; at most ×2 a step
+// while learning and ×1.2 after; a timeout takes a quarter and forbids growth for 10 batches. Pure. One thread.
+class BatchSizer {
+ public:
+  static constexpr int64_t kFirstRows = 100;
+  static constexpr int64_t kMinRows = 1;
+  static constexpr int64_t kMaxRows = 50'000;
+
+  explicit BatchSizer(absl::Duration batch_time) : batch_time_(batch_time) {}
+
+  int64_t rows() const { return rows_; }
+  void set_batch_time(absl::Duration batch_time) { batch_time_ = batch_time; }
+  // After a committed batch of `rows` that took `duration`.
+  void Committed(int64_t rows, absl::Duration duration);
+  // After a statement or lock timeout, a deadlock, a serialization failure.
+  void TimedOut();
+  // From outside, as after a crash of the server: an eighth.
+  void Crashed();
+
+ private:
+  void Shrink(int64_t divisor);
+
+  absl::Duration batch_time_;
+  int64_t rows_ = kFirstRows;
+  double rows_per_second_ = 0;  // 0 = nothing measured yet
+  bool learning_ = true;
+  int no_growth_batches_ = 0;
+};
+
+}  // namespace dunlin::agent

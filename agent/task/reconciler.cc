@@ -1,0 +1,43 @@
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "agent/ledger/ledger.h"
+#include "agent/ledger/statements.h"
+#include "agent/task/task_runner.h"
+#include "common/status_macros.h"
+
+namespace dunlin::agent {
+
+TaskResult RunReconcile(const TaskContext& context) {
+  const std::string doing = "reading the ledger";
+  auto opened = context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp", context.handle.lost_token());
+  if (!opened.ok()) return ResultFromStatus(opened.status(), absl::StrCat("connecting to target ", context.run.target));
+  pg::Connection& connection = **opened;
+  ReconcileResult result;
+  auto identity = ReadIdentity(connection, context.run.target);
+  if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
+  result.identity = *identity;
+  auto run = connection.Execute(sql::kRunById, {context.run.id.value()});
+  if (!run.ok()) return ResultFromStatus(run.status(), doing);
+  result.run_known = !run->rows.empty();
+  if (!result.run_known) return result;
+  if (run->Text(0, 0) != context.run.digest) {
+    return Problem{.kind = Problem::Kind::kDefinition,
+                   .message = "the ledger's record of this run has another digest; the run cannot go on"};
+  }
+  result.finished = run->rows[0][1].value_or("") == "finished";
+  std::vector<pg::Result> results;
+  const absl::Status committed = RunTransaction(
+      connection,
+      {{.statement = sql::kBeginTask,
+        .parameters = {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())}},
+       {.statement = sql::kShardsOfRun, .parameters = {context.run.id.value(), "-1"}}},
+      &results);
+  if (!committed.ok()) return ResultFromStatus(committed, doing);
+  auto shards = DecodeLedgerShards(results.back());
+  if (!shards.ok()) return ResultFromStatus(shards.status(), doing);
+  result.shards = *std::move(shards);
+  return result;
+}
+
+}  // namespace dunlin::agent

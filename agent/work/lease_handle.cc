@@ -1,0 +1,100 @@
+#include "agent/work/lease_handle.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace dunlin::agent {
+
+absl::Duration LeaseMargin(absl::Duration lease) {
+  return std::min(lease / 10, absl::Seconds(1));
+}
+
+LeaseHandle::LeaseHandle(Lease lease, absl::Duration sent_at, Clock& clock)
+    : lease_(std::move(lease)),
+      clock_(clock),
+      valid_until_(sent_at + lease_.duration - LeaseMargin(lease_.duration)),
+      limits_(lease_.limits) {}
+
+bool LeaseHandle::Valid() const {
+  MutexLock lock(mutex_);
+  return !lost_.stop_requested() && clock_.Monotonic() < valid_until_;
+}
+
+bool LeaseHandle::Draining() const {
+  MutexLock lock(mutex_);
+  return draining_;
+}
+
+WorkLimits LeaseHandle::limits() const {
+  MutexLock lock(mutex_);
+  return limits_;
+}
+
+int64_t LeaseHandle::RowsAllowed() const {
+  MutexLock lock(mutex_);
+  if (limits_.rows_left <= 0) return std::numeric_limits<int64_t>::max();
+  const int64_t now = checkpoint_ ? checkpoint_->rows_done : 0;
+  const int64_t base = rows_limit_base_ >= 0 ? rows_limit_base_ : std::max<int64_t>(0, rows_first_);
+  return std::max<int64_t>(0, limits_.rows_left - (now - base));
+}
+
+bool LeaseHandle::TakeSplitRequest() {
+  MutexLock lock(mutex_);
+  return std::exchange(split_requested_, false);
+}
+
+void LeaseHandle::Post(const Checkpoint& checkpoint, int64_t rows_left) {
+  MutexLock lock(mutex_);
+  checkpoint_ = checkpoint;
+  rows_left_ = rows_left;
+  if (rows_first_ < 0) rows_first_ = checkpoint.rows_done;
+}
+
+void LeaseHandle::SetWaiting(std::string reason) {
+  MutexLock lock(mutex_);
+  waiting_ = std::move(reason);
+}
+
+bool LeaseHandle::Wait(absl::Duration duration) {
+  const absl::Duration until = clock_.Monotonic() + duration;
+  MutexLock lock(mutex_);
+  while (!draining_ && !lost_.stop_requested()) {
+    const absl::Duration left = until - clock_.Monotonic();
+    if (left <= absl::ZeroDuration()) return true;
+    changed_.WaitFor(mutex_, left);
+  }
+  return false;
+}
+
+LeaseHandle::Report LeaseHandle::TakeReport() {
+  MutexLock lock(mutex_);
+  if (checkpoint_) rows_reported_ = checkpoint_->rows_done;
+  return Report{.checkpoint = checkpoint_, .rows_left = rows_left_, .waiting_reason = waiting_};
+}
+
+void LeaseHandle::Renew(absl::Duration sent_at, absl::Duration duration, const WorkLimits& limits) {
+  MutexLock lock(mutex_);
+  valid_until_ = std::max(valid_until_, sent_at + duration - LeaseMargin(duration));
+  limits_ = limits;
+  rows_limit_base_ = rows_reported_;
+}
+
+void LeaseHandle::Drain() {
+  MutexLock lock(mutex_);
+  draining_ = true;
+  changed_.NotifyAll();
+}
+
+void LeaseHandle::Lose() {
+  lost_.request_stop();
+  MutexLock lock(mutex_);
+  changed_.NotifyAll();
+}
+
+void LeaseHandle::RequestSplit() {
+  MutexLock lock(mutex_);
+  split_requested_ = true;
+}
+
+}  // namespace dunlin::agent

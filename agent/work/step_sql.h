@@ -1,0 +1,103 @@
+// The statements of one step over one relation, with everything bound that can be: made once per lease, run per batch.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agent/ledger/relation.h"
+#include "common/key_text.h"
+#include "common/migration/definition.h"
+#include "common/migration/sql_template.h"
+#include "common/pg/connection.h"
+
+namespace dunlin::agent {
+
+// Declared parameters with their types on this target, and `:started_at`.
+struct BoundParameters {
+  std::map<std::string, std::string> values;
+  std::map<std::string, pg::Oid> types;
+};
+absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection, const Definition& definition,
+                                                  const std::map<std::string, std::string>& values,
+                                                  const std::string& started_at);
+
+// A rendered statement: prepared once, bound per batch.
+struct BoundStatement {
+  pg::Statement statement;
+  std::vector<ParameterRef> parameters;
+  bool counts = false;  // its own count goes into rows_changed
+};
+
+// A pair: for a range with a lower bound, and for the first one without.
+struct RangeStatement {
+  BoundStatement with_lower;
+  BoundStatement without_lower;
+  const BoundStatement& For(const OptionalKey& lower) const {
+    return lower ? with_lower : without_lower;
+  }
+};
+
+// How far a batch goes.
+struct Boundary {
+  KeyText upper;      // of the batch
+  int64_t rows = 0;   // rows in it (matching `where`)
+  bool last = false;  // it is the shard's end
+};
+
+class StepSql {
+ public:
+  // Rows looked at, at most, to find the end of a batch when `where` matches few.
+  static constexpr int64_t kMaxRowsLookedAt = 50'000;
+
+  // For a step over a relation.
+  static absl::StatusOr<StepSql> Make(const StepDefinition& step, const Relation& relation,
+                                      const std::vector<std::string>& declared, BoundParameters parameters);
+  // For a `once` step.
+  static absl::StatusOr<StepSql> MakeOnce(const StepDefinition& step, const std::vector<std::string>& declared,
+                                          BoundParameters parameters);
+
+  // Locks (if any), then the statements of a batch over (lower, upper].
+  std::vector<const BoundStatement*> BatchStatements(const OptionalKey& lower) const;
+  const std::vector<BoundStatement>& once() const { return once_; }
+  std::optional<BoundStatement> verify_whole() const { return verify_whole_; }
+  const RangeStatement* verify_range() const { return verify_ ? &*verify_ : nullptr; }
+
+  // The command that finds the end of a batch of about `rows` rows behind `lower`, not beyond `upper`.
+  pg::Command BoundaryCommand(const OptionalKey& lower, const KeyText& upper, int64_t rows) const;
+  // What it answered. `rows_exact` false: rows must still be counted (a shard's end, or a key that is not unique).
+  absl::StatusOr<Boundary> DecodeBoundary(const pg::Result& result, const KeyText& upper, int64_t rows,
+                                          bool& rows_exact) const;
+  pg::Command CountCommand(const OptionalKey& lower, const KeyText& upper) const;
+
+  pg::Command Bind(const BoundStatement& statement, const OptionalKey& lower, const OptionalKey& upper) const;
+  // All statements, for PREPARE.
+  std::vector<pg::Statement> AllStatements() const;
+
+ private:
+  absl::StatusOr<BoundStatement> Render(const SqlTemplate& sql, const std::string& name, bool has_lower,
+                                        int first_parameter) const;
+  absl::StatusOr<RangeStatement> RenderRange(const SqlText& text, const std::string& name,
+                                             const std::vector<std::string>& declared) const;
+  absl::Status MakeBoundary(const StepDefinition& step, const std::vector<std::string>& declared);
+  std::string RangeSql(bool has_lower) const;
+  std::vector<ParameterRef> RangeParameters(bool has_lower) const;
+
+  Relation relation_;
+  BoundParameters parameters_;
+  bool has_where_ = false;
+  std::vector<RangeStatement> locks_;
+  std::vector<RangeStatement> batch_;
+  std::optional<RangeStatement> verify_;
+  std::optional<BoundStatement> verify_whole_;
+  std::vector<BoundStatement> once_;
+  RangeStatement boundary_;
+  RangeStatement count_;
+};
+
+// Puts line and column of the file before what a template says of a statement.
+absl::Status AtFilePosition(const absl::Status& status, const SqlText& text);
+
+}  // namespace dunlin::agent
