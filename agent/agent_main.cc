@@ -36,7 +36,8 @@ struct Flags {
 absl::StatusOr<AgentOptions> ToOptions(const Flags& flags) {
   AgentOptions options{.slots = flags.slots, .migrations_dir = flags.migrations_dir, .name = flags.name};
   bool loopback = true;
-  for (const std::string& address : absl::StrSplit(flags.coordinators, ',', absl::SkipWhitespace())) {
+  for (const absl::string_view part : absl::StrSplit(flags.coordinators, ',', absl::SkipWhitespace())) {
+    const std::string address(part);
     DUNLIN_RETURN_IF_ERROR(ValidateAddress(address));
     loopback = loopback && IsLoopback(address);
     options.coordinators.push_back(MakeChannel(address));

@@ -2,7 +2,9 @@
 add_library(dunlin_warnings INTERFACE)
 target_compile_options(
   dunlin_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-                            -Wnon-virtual-dtor -Woverloaded-virtual)
+                            -Wnon-virtual-dtor -Woverloaded-virtual
+                            # designated initializers leave out what has a default
+                            -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(dunlin_warnings INTERFACE -Wthread-safety)
 endif()
