@@ -184,9 +184,9 @@ class Renderer {
   std::string Number(const ParameterRef& ref) {
     auto& all = out_.parameters;
     const auto found = std::find(all.begin(), all.end(), ref);
-    const auto index = found - all.begin();
+    const auto index = context_.first_parameter + (found - all.begin());
     if (found == all.end()) all.push_back(ref);
-    return absl::StrCat("$", index + 1);
+    return absl::StrCat("$", index);
   }
 
   // What was two tokens in the template stays two: `x:name` must not become the identifier `x$1`,

@@ -35,14 +35,14 @@ struct RenderContext {
   std::string table_qualifier;  // the relation's own name, quoted, unqualified: qualifies columns
                                 // of a bare `:batch`
   std::vector<std::string> key_columns;  // quoted identifiers
-  bool has_lower = true;  // false: the range begins at the beginning, only `key <= upper`
-  int first_parameter =
-      1;  // the first placeholder's number: an expression inside a larger statement
+  bool has_lower = true;    // false: the range begins at the beginning, only `key <= upper`
+  int first_parameter = 1;  // above 1 for an expression inside a statement that has its own
 };
 
 struct RenderedSql {
-  std::string sql;                       // with $1 … $n
-  std::vector<ParameterRef> parameters;  // parameters[i] is $i+1; each appears once
+  std::string sql;  // with $1 … $n, or from `first_parameter` on
+  // parameters[i] is $(first_parameter + i); each appears once.
+  std::vector<ParameterRef> parameters;
 };
 
 // A statement split at its placeholders, which are found by a lexer that knows comments (nested),
