@@ -15,6 +15,9 @@ using Kind = SqlToken::Kind;
 
 enum class Clause { kFilters, kOuterJoinOn, kSelectList, kFrom, kOther };
 
+// Enough to mend; it also keeps time and memory linear in the statement, whatever its nesting.
+constexpr size_t kMaxAdvice = 16;
+
 // Follows the statement through its brackets; each open one is a level.
 class BatchAdvisor {
  public:
@@ -39,6 +42,7 @@ class BatchAdvisor {
   };
 
   void Advise(size_t offset, absl::string_view what) {
+    if (advice_.size() >= kMaxAdvice) return;
     const SqlProblem place = MakeSqlProblem(sql_, offset, "");
     std::string sentence =
         absl::StrCat(":batch at ", place.line, ":", place.column, " stands ", what);
@@ -78,7 +82,9 @@ class BatchAdvisor {
     // A group of conditions is part of the condition around it; a sub-select binds its own rows.
     if (level.kind == LevelKind::kGroup && !levels_.empty()) {
       std::vector<size_t>& outer = levels_.back().batches;
-      outer.insert(outer.end(), level.batches.begin(), level.batches.end());
+      for (const size_t offset : level.batches) {
+        if (outer.size() < kMaxAdvice) outer.push_back(offset);
+      }
     }
   }
 
@@ -165,7 +171,7 @@ class BatchAdvisor {
   void VisitBatch(size_t i) {
     Level& level = levels_.back();
     const size_t offset = tokens_[i].offset;
-    level.batches.push_back(offset);
+    if (level.batches.size() < kMaxAdvice) level.batches.push_back(offset);
     if (tokens_.Before(i).IsWord("NOT")) AdviseNot(offset);
     if (level.clause == Clause::kOuterJoinOn) {
       Advise(offset,

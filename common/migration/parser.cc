@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <sstream>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include <yaml-cpp/eventhandler.h>
 
 #include "common/limits.h"
 #include "common/migration/name.h"
@@ -65,18 +67,43 @@ const FieldNames& LimitNames() {
   return *names;
 }
 
+// Notes where the document that was read last begins.
+class DocumentStart : public YAML::EventHandler {
+ public:
+  const YAML::Mark& mark() const { return mark_; }
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  YAML::Mark mark_ = YAML::Mark::null_mark();
+};
+
 // The only place where yaml-cpp may throw. The file's one document; nothing when a problem was
-// added.
+// added. Not YAML::LoadAll: behind a stray '}' it makes empty documents for ever (0.7).
 std::optional<YAML::Node> Load(ProblemList& problems) {
+  const std::string text(problems.text());
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(problems.text()));
-    if (documents.size() > 1) {
-      problems.Add(documents[1].Mark(), "",
-                   "a second document begins; a file is one migration, so one document");
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    DocumentStart document;
+    if (parser.HandleNextDocument(document) && parser.HandleNextDocument(document)) {
+      problems.Add(
+          document.mark(), "",
+          "the YAML document ends before this; what follows is a second one or broken, and a "
+          "file is one migration, so one document");
       return std::nullopt;
     }
-    if (!documents.empty()) return documents[0];
-    return YAML::Node();
+    return YAML::Load(text);
   } catch (const YAML::Exception& error) {
     problems.Add(error.mark, "", absl::StrCat("the YAML is broken: ", error.msg));
   } catch (const std::exception& error) {

@@ -187,6 +187,7 @@ class BatchStepReader {
       return;
     }
     const auto items = ReadList(*field, "a list of SELECTs", false, problems_);
+    if (!items) return;
     if (items->empty()) {
       problems_.Add(field->value.Mark(), field->path,
                     "the list is empty; expected SELECTs with :batch, or true or false");

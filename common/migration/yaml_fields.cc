@@ -18,6 +18,10 @@ namespace {
 
 // Messages show at most so much of a value.
 constexpr size_t kMaxShownBytes = 60;
+// More than anybody mends in one go; the rest shows when these are mended.
+constexpr size_t kMaxProblems = 100;
+// Far more items than a list that people can review has.
+constexpr size_t kMaxItems = 1000;
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -104,11 +108,16 @@ void ProblemList::PlaceOf(size_t offset, int& line, int& column) const {
 }
 
 void ProblemList::AddAt(size_t offset, absl::string_view field, std::string message) {
+  if (problems_.size() >= kMaxProblems) return;
   FileProblem problem = {.file = file_,
                          .line = 0,
                          .column = 0,
                          .field = std::string(field),
                          .message = std::move(message)};
+  // A problem is one line, whatever it quotes.
+  for (char& c : problem.message) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
   PlaceOf(offset, problem.line, problem.column);
   problems_.push_back(std::move(problem));
 }
@@ -234,6 +243,12 @@ std::optional<std::vector<YamlField>> ReadList(const YamlField& field, absl::str
   if (or_one && field.value.IsScalar()) return std::vector<YamlField>{field};
   if (!field.value.IsSequence()) {
     AddWrongType(field, expected, problems);
+    return std::nullopt;
+  }
+  if (field.value.size() > kMaxItems) {
+    problems.Add(
+        field.value.Mark(), field.path,
+        absl::StrCat("expected at most ", kMaxItems, " items, found ", field.value.size()));
     return std::nullopt;
   }
   std::vector<YamlField> items;

@@ -16,7 +16,7 @@
 
 namespace dunlin {
 
-// The text of a file and the problems found in it.
+// The text of a file and the problems found in it, the first hundred at most.
 class ProblemList {
  public:
   // `text` is borrowed.
