@@ -1,0 +1,56 @@
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/limits.h"
+#include "common/secret.h"
+
+namespace dunlin::coordinator {
+
+struct CoordinatorOptions {
+  Secret store_dsn;
+  // HOST:PORT; port 0 takes a free one; empty = no port at all (in-process only).
+  std::string listen;
+  absl::Duration lease_ttl = kDefaultLeaseTtl;
+  // Allows plain text on addresses that are not loopback.
+  bool insecure = false;
+  // Every run gets this target, whatever its file says (`dunlin local`); empty = off.
+  std::string single_target;
+  // Creates or upgrades the store's schema; else it must be there.
+  bool migrate_schema = true;
+  // Expires leases and looks after runs; off for one-shot commands, whose transactions do what they change.
+  bool background = true;
+  // Waits for an absent store instead of failing (the daemon).
+  bool wait_for_store = false;
+};
+
+// One replica of the coordinator: stateless, any number may share a store. Composition root.
+// Thread safety: any thread. Blocking: Make() as its options say; Shutdown() up to two seconds.
+class Coordinator {
+ public:
+  // INVALID_ARGUMENT bad options; UNAVAILABLE the store is away (unless wait_for_store); NOT_FOUND no store and not asked to make
+  // one; ALREADY_EXISTS the port is taken.
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Make(CoordinatorOptions options);
+  ~Coordinator();
+
+  // Calls without a port, for the same process.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+  // The port it listens on; 0 without one.
+  int port() const;
+  // `local` knows that its predecessor is dead: its leases need not be waited for.
+  absl::Status RevokeAllLeases(const std::string& reason);
+  // No new calls; streams end with UNAVAILABLE.
+  void Shutdown();
+
+ private:
+  struct Impl;
+  explicit Coordinator(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dunlin::coordinator

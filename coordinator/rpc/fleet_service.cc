@@ -1,0 +1,27 @@
+#include "common/status_macros.h"
+#include "coordinator/rpc/serve.h"
+#include "coordinator/rpc/services.h"
+#include "dunlin/v1/fleet_service.grpc.pb.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+class FleetServiceImpl final : public pb::FleetService::Service {
+ public:
+  explicit FleetServiceImpl(Store& store) : store_(store) {}
+  grpc::Status ListAgents(grpc::ServerContext* context, const pb::ListAgentsRequest* request, pb::ListAgentsResponse* response) override {
+    return Serve(context, "ListAgents", [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListAgents(*request));
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  Store& store_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeFleetService(Store& store) { return std::make_unique<FleetServiceImpl>(store); }
+
+}  // namespace dunlin::coordinator

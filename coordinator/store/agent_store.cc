@@ -1,0 +1,261 @@
+// Registering, granting leases, heartbeats.
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "common/limits.h"
+#include "common/status_macros.h"
+#include "common/status_util.h"
+#include "coordinator/logic/pace.h"
+#include "coordinator/store/idempotency.h"
+#include "coordinator/store/statements.h"
+#include "coordinator/store/store.h"
+#include "coordinator/store/store_internal.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+absl::Status UnknownAgent() {
+  return WithReason(absl::NotFoundError("this agent is not registered with this store"), "AGENT_UNKNOWN");
+}
+
+agent_pb::TaskKind TaskKindOf(const std::string& kind) {
+  if (kind == "preflight") return agent_pb::TASK_KIND_PREFLIGHT;
+  if (kind == "plan") return agent_pb::TASK_KIND_PLAN;
+  if (kind == "verify") return agent_pb::TASK_KIND_VERIFY;
+  if (kind == "finalize") return agent_pb::TASK_KIND_FINALIZE;
+  if (kind == "reconcile") return agent_pb::TASK_KIND_RECONCILE;
+  return agent_pb::TASK_KIND_UNSPECIFIED;
+}
+
+absl::Status SetKey(const pg::Value& array, agent_pb::Key* (agent_pb::ShardLease::*mutable_key)(), agent_pb::ShardLease* lease) {
+  if (!array) return absl::OkStatus();
+  std::vector<std::string> columns;
+  DUNLIN_RETURN_IF_ERROR(ArrayToColumns(array, columns));
+  (lease->*mutable_key)()->mutable_column_text()->Assign(columns.begin(), columns.end());
+  return absl::OkStatus();
+}
+
+// Columns from `at`: id, [step,] relation, lower, upper, epoch, rows_total.
+absl::Status FillShard(const pg::Result& result, size_t row, size_t id_at, size_t relation_at, int step, agent_pb::ShardLease* lease) {
+  const std::vector<pg::Value>& columns = result.rows[row];
+  lease->set_shard_id(result.Text(row, id_at));
+  lease->set_step(step);
+  lease->set_relation(columns[relation_at].value_or(""));
+  DUNLIN_RETURN_IF_ERROR(SetKey(columns[relation_at + 1], &agent_pb::ShardLease::mutable_lower, lease));
+  DUNLIN_RETURN_IF_ERROR(SetKey(columns[relation_at + 2], &agent_pb::ShardLease::mutable_upper, lease));
+  lease->set_epoch(result.Int(row, relation_at + 3));
+  lease->set_rows_total(result.Int(row, relation_at + 4));
+  return absl::OkStatus();
+}
+
+struct RunWork {
+  int64_t leased = 0;
+  int64_t undone = 0;
+  int64_t rows_done = 0;
+};
+
+absl::StatusOr<RunWork> ReadWork(Transaction& tx, const RunEditor& run) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted, tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
+  RunWork work{.leased = counted.Int(0, 0), .undone = counted.Int(0, 1)};
+  if (run.stop_after_rows > 0) {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
+    work.rows_done = rows.Int(0, 0);
+  }
+  return work;
+}
+
+int64_t CanaryRowsLeft(const RunEditor& run, const RunWork& work) {
+  return run.stop_after_rows - (work.rows_done - run.stop_after_base);
+}
+
+void FillLimits(const RunEditor& run, const RunWork& work, agent_pb::WorkLimits* limits) {
+  limits->set_rows_per_second(ShareOfRate(run.rows_per_second, run.concurrency_allowed, work.undone));
+  SetDuration(absl::Milliseconds(run.batch_time_ms), limits->mutable_batch_time_duration());
+  SetDuration(absl::Milliseconds(run.pause_ms), limits->mutable_pause_duration());
+  if (run.stop_after_rows > 0) {
+    const int64_t parts = std::max<int64_t>(1, work.leased);
+    limits->set_rows_left(std::max<int64_t>(1, (CanaryRowsLeft(run, work) + parts - 1) / parts));
+  }
+}
+
+}  // namespace
+
+absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run, agent_pb::WorkLimits* limits) {
+  DUNLIN_ASSIGN_OR_RETURN(const RunWork work, ReadWork(tx, run));
+  FillLimits(run, work, limits);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<agent_pb::RegisterAgentResponse> Store::RegisterAgent(const agent_pb::RegisterAgentRequest& request) {
+  return Idempotent<agent_pb::RegisterAgentRequest, agent_pb::RegisterAgentResponse>(
+      request, [&](Transaction& tx, agent_pb::RegisterAgentResponse& response) -> absl::Status {
+        DUNLIN_ASSIGN_OR_RETURN(
+            const pg::Result made,
+            tx.Query(sql::kInsertAgent, {request.name(), request.version(),
+                                         pg::EncodeTextArray({request.targets().begin(), request.targets().end()}),
+                                         absl::StrCat(request.slots())}));
+        response.set_agent_id(made.Text(0, 0));
+        SetDuration(heartbeat_interval(), response.mutable_heartbeat_interval_duration());
+        SetDuration(options_.lease_ttl, response.mutable_lease_duration());
+        return absl::OkStatus();
+      });
+}
+
+// The latest (system identifier, timeline) of a target counts. An earlier timeline is a server that was left behind: no work goes
+// there. A later one, or another server, is a failover: every lease is revoked and the runs pause.
+absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen, std::vector<std::string>& reachable) {
+  if (seen.system_identifier().empty()) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kPeekTarget, {seen.target()}));
+  const bool fresh = known.rows.empty() || known.Text(0, 0).empty();
+  if (!fresh && known.Text(0, 0) == seen.system_identifier() && known.Int(0, 1) == seen.timeline()) {
+    reachable.push_back(seen.target());
+    return absl::OkStatus();
+  }
+  const bool same_server = !fresh && known.Text(0, 0) == seen.system_identifier();
+  if (same_server && seen.timeline() < known.Int(0, 1)) return absl::OkStatus();
+  if (!fresh) {
+    const std::string what =
+        same_server ? absl::StrCat("failover detected on target ", seen.target(), ": timeline ", known.Int(0, 1), " became ", seen.timeline(),
+                                   "; commits of its last moments may be lost. Check the target, then resume: the ledger is read again first")
+                    : absl::StrCat("target ", seen.target(), " is another PostgreSQL server than before (system identifier ",
+                                   known.Text(0, 0), ", now ", seen.system_identifier(), "); check where the agents connect to, then resume");
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs, tx.Query(sql::kRunsOfTarget, {seen.target()}));
+    for (size_t row = 0; row < runs.rows.size(); ++row) {
+      DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, runs.Text(row, 0)));
+      DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, "", "failover"));
+      run.reconcile_due = run.planned_steps > 0;
+      DUNLIN_RETURN_IF_ERROR(run.PauseWithError(what));
+      DUNLIN_RETURN_IF_ERROR(run.Settle());
+      DUNLIN_RETURN_IF_ERROR(run.Save());
+    }
+  }
+  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kUpsertTarget, {seen.target(), seen.system_identifier(), absl::StrCat(seen.timeline())}));
+  reachable.push_back(seen.target());
+  return absl::OkStatus();
+}
+
+absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
+  spec->set_run_id(run.id);
+  spec->set_migration(run.migration);
+  spec->set_target(run.target);
+  spec->set_digest(run.digest);
+  spec->set_definition(run.definition_bytes);
+  DUNLIN_ASSIGN_OR_RETURN(const auto parameters, ParseParameters(run.parameters_json));
+  spec->mutable_parameters()->insert(parameters.begin(), parameters.end());
+  spec->set_started_at(run.started_at_text);
+  {
+    MutexLock lock(mutex_);
+    spec->set_store_id(store_id_);
+  }
+  spec->set_store_name(name_);
+  spec->set_planned_timeline(run.planned_timeline);
+  return absl::OkStatus();
+}
+
+absl::Status Store::GrantTasks(Transaction& tx, RunEditor& run, const agent_pb::AcquireLeasesRequest& request, int& left,
+                               agent_pb::AcquireLeasesResponse&) {
+  while (left > 0) {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result granted,
+                            tx.Query(sql::kGrantTask, {run.id, request.agent_id(), request.request_id(),
+                                                       DurationText(options_.lease_ttl), absl::StrCat(run.task_epoch + 1)}));
+    if (granted.rows.empty()) return absl::OkStatus();
+    ++run.task_epoch;
+    --left;
+    DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "task_started", .new_value = granted.Text(0, 0), .audit = false}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Store::GrantShards(Transaction& tx, RunEditor& run, const agent_pb::AcquireLeasesRequest& request, int& left,
+                                agent_pb::AcquireLeasesResponse&) {
+  if (run.state != RunState::kRunning || run.reconcile_due || left <= 0) return absl::OkStatus();
+  DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
+  DUNLIN_ASSIGN_OR_RETURN(const RunWork work, ReadWork(tx, run));
+  const int most = static_cast<int>(std::min<int64_t>(left, run.concurrency_allowed - work.leased));
+  if (most <= 0) return absl::OkStatus();
+  if (run.stop_after_rows > 0 && CanaryRowsLeft(run, work) <= 0) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result granted,
+      tx.Query(sql::kGrantShards, {run.id, absl::StrCat(run.step), request.agent_id(), request.request_id(),
+                                   DurationText(options_.lease_ttl), absl::StrCat(most), absl::StrCat(run.revision + 1)}));
+  for (size_t row = 0; row < granted.rows.size(); ++row) {
+    --left;
+    DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_granted",
+                                     .shard = granted.Text(row, 0),
+                                     .new_value = absl::StrCat("epoch ", granted.Text(row, 1)),
+                                     .audit = false}));
+  }
+  return absl::OkStatus();
+}
+
+// What the agent holds under this request id: after granting, and again when the answer was lost.
+absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
+                               agent_pb::AcquireLeasesResponse& response) {
+  const std::vector<pg::Value> key = {request.agent_id(), request.request_id()};
+  std::map<std::string, RunEditor> runs;
+  const auto fill = [&](const pg::Result& result, size_t row, size_t seconds_at) -> absl::StatusOr<agent_pb::Lease*> {
+    const std::string& run_id = result.Text(row, 1);
+    if (!runs.contains(run_id)) {
+      DUNLIN_ASSIGN_OR_RETURN(RunEditor locked, RunEditor::Lock(tx, run_id));
+      runs.emplace(run_id, std::move(locked));
+    }
+    const RunEditor& run = runs.at(run_id);
+    agent_pb::Lease* lease = response.add_leases();
+    lease->set_lease_id(result.Text(row, 0));
+    DUNLIN_RETURN_IF_ERROR(FillRunSpec(run, lease->mutable_run()));
+    double seconds = 0;
+    if (absl::SimpleAtod(result.Text(row, seconds_at), &seconds)) SetDuration(absl::Seconds(seconds), lease->mutable_lease_duration());
+    DUNLIN_ASSIGN_OR_RETURN(const RunWork work, ReadWork(tx, run));
+    FillLimits(run, work, lease->mutable_limits());
+    return lease;
+  };
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result tasks, tx.Query(sql::kTaskLeasesOfAcquire, key));
+  for (size_t row = 0; row < tasks.rows.size(); ++row) {
+    DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease* lease, fill(tasks, row, 8));
+    agent_pb::TaskLease* task = lease->mutable_task();
+    task->set_task_id(tasks.Text(row, 2));
+    task->set_kind(TaskKindOf(tasks.Text(row, 3)));
+    task->set_step(static_cast<int>(tasks.Int(row, 4)));
+    task->set_task_epoch(tasks.Int(row, 5));
+    task->set_finish(tasks.Bool(row, 6));
+    task->set_shards_known(tasks.Int(row, 7));
+    if (!tasks.IsNull(row, 9)) DUNLIN_RETURN_IF_ERROR(FillShard(tasks, row, 9, 10, task->step(), task->mutable_shard()));
+  }
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, tx.Query(sql::kLeasesOfAcquire, key));
+  for (size_t row = 0; row < shards.rows.size(); ++row) {
+    DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease* lease, fill(shards, row, 9));
+    DUNLIN_RETURN_IF_ERROR(FillShard(shards, row, 2, 4, static_cast<int>(shards.Int(row, 3)), lease->mutable_shard()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(const agent_pb::AcquireLeasesRequest& request) {
+  if (request.request_id().empty()) return absl::InvalidArgumentError("request_id is missing");
+  agent_pb::AcquireLeasesResponse response;
+  DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
+    response.Clear();
+    DUNLIN_RETURN_IF_ERROR(LoadStoreId(tx));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result touched, tx.Query(sql::kTouchAgent, {request.agent_id()}));
+    if (touched.rows_affected == 0) return UnknownAgent();
+    DUNLIN_RETURN_IF_ERROR(FillLeases(tx, request, response));
+    if (response.leases_size() > 0) return absl::OkStatus();  // asked again: the answer was lost
+    std::vector<std::string> reachable;
+    for (const agent_pb::TargetIdentity& seen : request.targets()) DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates, tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
+    int left = std::clamp(request.leases_max(), 1, kMaxLeasesPerCall);
+    for (size_t row = 0; row < candidates.rows.size() && left > 0; ++row) {
+      DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
+      if (!MayWork(run.state)) continue;
+      const int before = left;
+      DUNLIN_RETURN_IF_ERROR(GrantTasks(tx, run, request, left, response));
+      DUNLIN_RETURN_IF_ERROR(GrantShards(tx, run, request, left, response));
+      if (left != before || run.concurrency_changed) DUNLIN_RETURN_IF_ERROR(run.Save());
+    }
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kHungryAgent, {request.agent_id(), left > 0 ? "true" : "false"}));
+    return FillLeases(tx, request, response);
+  }));
+  return response;
+}
+
+}  // namespace dunlin::coordinator

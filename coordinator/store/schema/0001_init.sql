@@ -1,0 +1,135 @@
+-- The coordinator's store: what should be done. Forward-only; a shipped file is never edited.
+CREATE TABLE dunlin_store.target (
+  name text PRIMARY KEY,
+  system_identifier text NOT NULL DEFAULT '',
+  timeline integer NOT NULL DEFAULT 0,
+  foreign_transactions integer NOT NULL DEFAULT -1,
+  seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE dunlin_store.agent (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  name text NOT NULL,
+  version text NOT NULL,
+  targets text[] NOT NULL,
+  slots integer NOT NULL,
+  registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  hungry_at timestamptz  -- when it last asked for more leases than there were
+);
+
+CREATE TABLE dunlin_store.run (
+  id uuid PRIMARY KEY,
+  migration text NOT NULL,
+  target text NOT NULL,
+  digest text NOT NULL,
+  definition bytea NOT NULL,
+  parameters jsonb NOT NULL DEFAULT '{}',
+  state text NOT NULL,
+  reason text NOT NULL DEFAULT '',
+  throttled_reason text NOT NULL DEFAULT '',
+  error text NOT NULL DEFAULT '',
+  operator_name text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  started_at timestamptz,   -- of PLANNING or RUNNING, first time
+  working_since timestamptz,  -- of the latest RUNNING
+  finished_at timestamptz,
+  revision bigint NOT NULL DEFAULT 0,
+  oldest_revision bigint NOT NULL DEFAULT 0,  -- events up to it may have been pruned
+  steps integer NOT NULL,
+  step integer NOT NULL DEFAULT 0,
+  planned_steps integer NOT NULL DEFAULT 0,
+  planned_timeline integer NOT NULL DEFAULT 0,
+  task_epoch bigint NOT NULL DEFAULT 0,
+  preflight_passed boolean NOT NULL DEFAULT false,
+  finalize_phase integer NOT NULL DEFAULT 0,
+  reconcile_due boolean NOT NULL DEFAULT false,
+  reconciles integer NOT NULL DEFAULT 0,
+  concurrency_limit integer NOT NULL,
+  concurrency_allowed integer NOT NULL DEFAULT 1,
+  concurrency_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  pressure_seen boolean NOT NULL DEFAULT false,
+  rows_per_second bigint NOT NULL DEFAULT 0,
+  batch_time_ms bigint NOT NULL,
+  pause_ms bigint NOT NULL DEFAULT 0,
+  stop_after_rows bigint NOT NULL DEFAULT 0,
+  stop_after_base bigint NOT NULL DEFAULT 0,  -- rows done when the canary began
+  rows_total bigint NOT NULL DEFAULT 0,
+  rate double precision NOT NULL DEFAULT 0,
+  rate_rows bigint NOT NULL DEFAULT 0,
+  rate_at timestamptz
+);
+CREATE INDEX run_by_migration ON dunlin_store.run (migration, target, created_at);
+CREATE INDEX run_live ON dunlin_store.run (target) WHERE state NOT IN ('FINISHED', 'CANCELLED', 'FAILED');
+
+CREATE TABLE dunlin_store.shard (
+  id uuid PRIMARY KEY,
+  run uuid NOT NULL REFERENCES dunlin_store.run (id),
+  step integer NOT NULL,
+  relation text NOT NULL DEFAULT '',
+  lower text[],
+  upper text[],
+  cursor text[],
+  epoch bigint NOT NULL DEFAULT 0,
+  seq bigint NOT NULL DEFAULT 0,
+  rows_done bigint NOT NULL DEFAULT 0,
+  rows_changed bigint NOT NULL DEFAULT 0,
+  rows_total bigint NOT NULL DEFAULT 0,
+  rows_left bigint NOT NULL DEFAULT 0,
+  done boolean NOT NULL DEFAULT false,
+  lease_id uuid UNIQUE,
+  agent uuid,
+  acquire_id text,
+  granted_at timestamptz,
+  expires_at timestamptz,
+  not_before timestamptz NOT NULL DEFAULT '-infinity',
+  troubles integer NOT NULL DEFAULT 0,
+  waiting text NOT NULL DEFAULT '',
+  split_at timestamptz,
+  revision bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);
+CREATE INDEX shard_by_run ON dunlin_store.shard (run, step);
+
+CREATE TABLE dunlin_store.task (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  run uuid NOT NULL REFERENCES dunlin_store.run (id),
+  kind text NOT NULL,
+  step integer NOT NULL DEFAULT 0,
+  shard uuid,
+  finish boolean NOT NULL DEFAULT false,
+  done boolean NOT NULL DEFAULT false,
+  found bigint NOT NULL DEFAULT 0,
+  task_epoch bigint NOT NULL DEFAULT 0,
+  lease_id uuid UNIQUE,
+  agent uuid,
+  acquire_id text,
+  granted_at timestamptz,
+  expires_at timestamptz,
+  not_before timestamptz NOT NULL DEFAULT '-infinity',
+  troubles integer NOT NULL DEFAULT 0,
+  waiting text NOT NULL DEFAULT ''
+);
+CREATE INDEX task_by_run ON dunlin_store.task (run);
+
+CREATE TABLE dunlin_store.event (
+  run uuid NOT NULL REFERENCES dunlin_store.run (id),
+  revision bigint NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  kind text NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL DEFAULT '',
+  peer text NOT NULL DEFAULT '',
+  shard uuid,
+  old_value text NOT NULL DEFAULT '',
+  new_value text NOT NULL DEFAULT '',
+  audit boolean NOT NULL,
+  PRIMARY KEY (run, revision)
+);
+
+CREATE TABLE dunlin_store.request (
+  id text PRIMARY KEY,
+  fingerprint text NOT NULL,
+  response bytea NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX request_by_age ON dunlin_store.request (at);

@@ -1,0 +1,353 @@
+#include "coordinator/store/statements.h"
+
+namespace dunlin::coordinator::sql {
+
+using S = pg::Statement;
+
+const char* const kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const char* const kBeginReadOnly = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+const S kStoreId{"s_store_id", "SELECT store_id FROM dunlin_store.meta"};
+const S kNow{"s_now", "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"};
+
+const S kFindRequest{"s_find_request",
+                     "SELECT fingerprint, encode(response, 'hex') FROM dunlin_store.request WHERE id = $1"};
+const S kInsertRequest{"s_insert_request", R"sql(
+INSERT INTO dunlin_store.request (id, fingerprint, response) VALUES ($1, $2, decode($3, 'hex')))sql"};
+const S kPruneRequests{"s_prune_requests", R"sql(
+DELETE FROM dunlin_store.request WHERE at < clock_timestamp() - interval '7 days')sql"};
+
+#define DUNLIN_RUN_COLUMNS                                                                                         \
+  "id, migration, target, digest, encode(definition, 'hex'), parameters, operator_name, "                          \
+  "to_char(coalesce(started_at, created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "              \
+  "state, reason, throttled_reason, error, revision, steps, step, planned_steps, planned_timeline, finalize_phase, " \
+  "reconciles, task_epoch, preflight_passed, reconcile_due, pressure_seen, concurrency_limit, concurrency_allowed, " \
+  "extract(epoch FROM clock_timestamp() - concurrency_at)::double precision, rows_per_second, batch_time_ms, "      \
+  "pause_ms, stop_after_rows, stop_after_base, rows_total"
+
+const S kLockRun{"s_lock_run",
+                 "SELECT " DUNLIN_RUN_COLUMNS " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE"};
+const S kTryLockRun{"s_try_lock_run",
+                    "SELECT " DUNLIN_RUN_COLUMNS
+                    " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE SKIP LOCKED"};
+
+const S kSaveRun{"s_save_run", R"sql(
+UPDATE dunlin_store.run SET state = $2, reason = $3, throttled_reason = $4, error = $5, revision = $6::bigint,
+  step = $7::int, planned_steps = $8::int, planned_timeline = $9::int, finalize_phase = $10::int,
+  reconciles = $11::int, task_epoch = $12::bigint, preflight_passed = $13::boolean, reconcile_due = $14::boolean,
+  pressure_seen = $15::boolean, concurrency_allowed = $16::int,
+  concurrency_at = CASE WHEN $17::boolean THEN clock_timestamp() ELSE concurrency_at END,
+  stop_after_rows = $18::bigint, stop_after_base = $19::bigint, rows_total = $20::bigint
+WHERE id = $1::uuid)sql"};
+
+const S kInsertRun{"s_insert_run", R"sql(
+INSERT INTO dunlin_store.run (id, migration, target, digest, definition, parameters, state, operator_name, steps,
+  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows)
+VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, 'PENDING', $7, $8::int, $9::int, $10::bigint,
+  $11::bigint, $12::bigint, $13::bigint))sql"};
+
+const S kInsertEvent{"s_insert_event", R"sql(
+INSERT INTO dunlin_store.event (run, revision, kind, actor, reason, peer, shard, old_value, new_value, audit)
+VALUES ($1::uuid, $2::bigint, $3, $4, $5, $6, nullif($7, '')::uuid, $8, $9, $10::boolean))sql"};
+
+const S kRunByIdText{"s_run_by_id_text", "SELECT id FROM dunlin_store.run WHERE id::text = lower($1)"};
+const S kRunByName{"s_run_by_name", R"sql(
+SELECT id FROM dunlin_store.run WHERE migration = $1 ORDER BY created_at DESC LIMIT 1)sql"};
+const S kRunByVersion{"s_run_by_version", R"sql(
+SELECT id FROM dunlin_store.run WHERE split_part(migration, '_', 1) = $1 ORDER BY created_at DESC LIMIT 1)sql"};
+const S kNewestRunOfTarget{"s_newest_run_of_target", R"sql(
+SELECT id FROM dunlin_store.run WHERE migration = $1 AND target = $2 ORDER BY created_at DESC LIMIT 1)sql"};
+const S kKnownTargets{"s_known_targets", R"sql(
+SELECT name FROM dunlin_store.target UNION SELECT unnest(targets) FROM dunlin_store.agent ORDER BY 1 LIMIT 20)sql"};
+
+const S kRunFacts{"s_run_facts", R"sql(
+SELECT (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.step = $2::int AND NOT s.done),
+       (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
+         + (SELECT count(*) FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL),
+       (SELECT count(*) FROM dunlin_store.task t WHERE t.run = r.id AND NOT t.done),
+       (SELECT count(*) FROM dunlin_store.task t WHERE t.run = r.id AND t.kind = 'verify'),
+       (SELECT coalesce(sum(t.found), 0)::bigint FROM dunlin_store.task t WHERE t.run = r.id AND t.kind = 'verify')
+FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+const S kDependencyState{"s_dependency_state", R"sql(
+SELECT state FROM dunlin_store.run WHERE migration = $1 AND target = $2 ORDER BY created_at DESC LIMIT 1)sql"};
+const S kAgentsOfTarget{"s_agents_of_target", R"sql(
+SELECT count(*) FROM dunlin_store.agent
+WHERE $1 = ANY (targets) AND heartbeat_at > clock_timestamp() - interval '10 seconds')sql"};
+
+const S kInsertTask{"s_insert_task", R"sql(
+INSERT INTO dunlin_store.task (run, kind, step, finish) VALUES ($1::uuid, $2, $3::int, $4::boolean))sql"};
+const S kInsertVerifyTask{"s_insert_verify_task", R"sql(
+INSERT INTO dunlin_store.task (run, kind, step, shard) VALUES ($1::uuid, 'verify', $2::int, nullif($3, '')::uuid))sql"};
+const S kDropOpenTasks{"s_drop_open_tasks",
+                       "DELETE FROM dunlin_store.task WHERE run = $1::uuid AND NOT done AND lease_id IS NULL"};
+const S kDropVerifyTasks{"s_drop_verify_tasks", "DELETE FROM dunlin_store.task WHERE run = $1::uuid AND kind = 'verify'"};
+const S kShardsOfStep{"s_shards_of_step", R"sql(
+SELECT id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND relation <> '')sql"};
+
+const S kRowsDone{"s_rows_done", "SELECT coalesce(sum(rows_done), 0)::bigint FROM dunlin_store.shard WHERE run = $1::uuid"};
+const S kAnyBatchCommitted{"s_any_batch_committed",
+                           "SELECT EXISTS (SELECT 1 FROM dunlin_store.shard WHERE run = $1::uuid AND (seq > 0 OR done))"};
+const S kLockName{"s_lock_name", "SELECT pg_advisory_xact_lock(hashtextextended($1, 7305809122113403))"};
+const S kForgiveShards{"s_forgive_shards", R"sql(
+UPDATE dunlin_store.shard SET not_before = '-infinity', troubles = 0 WHERE run = $1::uuid AND not_before > '-infinity')sql"};
+const S kMarkStarted{"s_mark_started", R"sql(
+UPDATE dunlin_store.run SET started_at = coalesce(started_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
+const S kMarkWorking{"s_mark_working", R"sql(
+UPDATE dunlin_store.run SET started_at = coalesce(started_at, clock_timestamp()), working_since = clock_timestamp(),
+  rate = 0, rate_at = NULL, concurrency_at = clock_timestamp()
+WHERE id = $1::uuid)sql"};
+const S kMarkFinished{"s_mark_finished", R"sql(
+UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id = $1::uuid)sql"};
+
+#define DUNLIN_TIME(column) "extract(epoch FROM " column ")::double precision"
+#define DUNLIN_READ_RUN                                                                                               \
+  "SELECT r.id, r.migration, r.target, r.state, r.reason, r.throttled_reason, coalesce(s.rows_done, 0), r.rows_total, " \
+  "coalesce(s.rows_changed, 0), r.rate, s.total, s.done, s.leased, r.error, r.revision, " DUNLIN_TIME("r.created_at")   \
+  ", " DUNLIN_TIME("r.started_at") ", " DUNLIN_TIME("r.finished_at")                                                    \
+  ", r.digest, r.operator_name, r.concurrency_limit, r.rows_per_second, r.batch_time_ms, r.pause_ms, "                   \
+  "r.concurrency_allowed, r.step, r.steps, r.stop_after_rows, r.parameters, coalesce(s.batches, 0), "                    \
+  "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex') "                    \
+  "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
+  "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
+  "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \
+  "FROM dunlin_store.shard s WHERE s.run = r.id) s "
+
+const S kReadRun{"s_read_run", DUNLIN_READ_RUN "WHERE r.id = $1::uuid"};
+const S kListRuns{"s_list_runs", DUNLIN_READ_RUN
+                  "WHERE (NOT $1::boolean OR r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED')) "
+                  "AND ($2 = '' OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM dunlin_store.run c "
+                  "WHERE c.id::text = $2)) ORDER BY r.created_at DESC, r.id DESC LIMIT $3::int"};
+
+#define DUNLIN_READ_SHARD                                                                                          \
+  "SELECT s.id, s.run, s.step, s.relation, s.lower, s.upper, s.cursor, s.done, s.lease_id IS NOT NULL, s.epoch, s.seq, " \
+  "s.rows_done, s.rows_changed, s.rows_total, coalesce(a.name, ''), s.waiting, s.revision "                          \
+  "FROM dunlin_store.shard s LEFT JOIN dunlin_store.agent a ON a.id = s.agent AND s.lease_id IS NOT NULL "
+const S kReadShards{"s_read_shards", DUNLIN_READ_SHARD
+                    "WHERE s.run = $1::uuid AND s.revision > $2::bigint ORDER BY s.revision LIMIT $3::int"};
+const S kListShards{"s_list_shards", DUNLIN_READ_SHARD
+                    "WHERE s.run = $1::uuid AND ($2 = '' OR s.id::text > $2) ORDER BY s.id LIMIT $3::int"};
+const S kListEvents{"s_list_events", R"sql(
+SELECT revision, extract(epoch FROM at)::double precision, kind, actor, reason, peer, coalesce(shard::text, ''),
+  old_value, new_value
+FROM dunlin_store.event
+WHERE run = $1::uuid AND revision > $2::bigint AND (NOT $3::boolean OR audit) ORDER BY revision LIMIT $4::int)sql"};
+const S kListAgents{"s_list_agents", R"sql(
+SELECT a.id, a.name, a.version, a.targets, a.slots,
+  (SELECT count(*) FROM dunlin_store.shard s WHERE s.agent = a.id AND s.lease_id IS NOT NULL)
+    + (SELECT count(*) FROM dunlin_store.task t WHERE t.agent = a.id AND t.lease_id IS NOT NULL),
+  extract(epoch FROM a.registered_at)::double precision, extract(epoch FROM a.heartbeat_at)::double precision,
+  a.heartbeat_at > clock_timestamp() - $2::double precision * interval '1 second'
+FROM dunlin_store.agent a
+WHERE a.heartbeat_at > clock_timestamp() - interval '1 hour'
+  AND ($1 = '' OR (a.registered_at, a.id) < (SELECT c.registered_at, c.id FROM dunlin_store.agent c WHERE c.id::text = $1))
+ORDER BY a.registered_at DESC, a.id DESC LIMIT $3::int)sql"};
+const S kRevisions{"s_revisions", "SELECT id, revision FROM dunlin_store.run WHERE id::text = ANY ($1::text[])"};
+const S kOldestRevision{"s_oldest_revision", "SELECT oldest_revision, revision FROM dunlin_store.run WHERE id = $1::uuid"};
+
+const S kInsertAgent{"s_insert_agent", R"sql(
+INSERT INTO dunlin_store.agent (name, version, targets, slots) VALUES ($1, $2, $3::text[], $4::int) RETURNING id)sql"};
+const S kTouchAgent{"s_touch_agent",
+                    "UPDATE dunlin_store.agent SET heartbeat_at = clock_timestamp() WHERE id::text = $1"};
+const S kHungryAgent{"s_hungry_agent", R"sql(
+UPDATE dunlin_store.agent SET hungry_at = CASE WHEN $2::boolean THEN clock_timestamp() END,
+  heartbeat_at = clock_timestamp() WHERE id::text = $1)sql"};
+const S kPeekTarget{"s_peek_target", R"sql(
+SELECT system_identifier, timeline FROM dunlin_store.target WHERE name = $1)sql"};
+const S kUpsertTarget{"s_upsert_target", R"sql(
+INSERT INTO dunlin_store.target (name, system_identifier, timeline) VALUES ($1, $2, $3::int)
+ON CONFLICT (name) DO UPDATE SET system_identifier = excluded.system_identifier, timeline = excluded.timeline,
+  seen_at = clock_timestamp())sql"};
+const S kSignal{"s_signal", R"sql(
+UPDATE dunlin_store.target SET foreign_transactions = $2::int WHERE name = $1 AND foreign_transactions <> $2::int)sql"};
+
+const S kLeasesOfAcquire{"s_leases_of_acquire", R"sql(
+SELECT s.lease_id, s.run, s.id, s.step, s.relation, s.lower, s.upper, s.epoch, s.rows_total,
+  extract(epoch FROM s.expires_at - clock_timestamp())::double precision
+FROM dunlin_store.shard s
+WHERE s.agent = $1::uuid AND s.acquire_id = $2 AND s.lease_id IS NOT NULL AND s.expires_at > clock_timestamp())sql"};
+const S kTaskLeasesOfAcquire{"s_task_leases_of_acquire", R"sql(
+SELECT t.lease_id, t.run, t.id, t.kind, t.step, t.task_epoch, t.finish,
+  (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = t.run),
+  extract(epoch FROM t.expires_at - clock_timestamp())::double precision,
+  s.id, s.relation, s.lower, s.upper, s.epoch, s.rows_total
+FROM dunlin_store.task t LEFT JOIN dunlin_store.shard s ON s.id = t.shard
+WHERE t.agent = $1::uuid AND t.acquire_id = $2 AND t.lease_id IS NOT NULL AND t.expires_at > clock_timestamp())sql"};
+const S kCandidateRuns{"s_candidate_runs", R"sql(
+SELECT r.id FROM dunlin_store.run r
+WHERE r.target = ANY ($1::text[]) AND r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING')
+  AND (EXISTS (SELECT 1 FROM dunlin_store.task t
+               WHERE t.run = r.id AND NOT t.done AND t.lease_id IS NULL AND t.not_before <= clock_timestamp())
+       OR (r.state = 'RUNNING' AND NOT r.reconcile_due AND EXISTS (
+             SELECT 1 FROM dunlin_store.shard s
+             WHERE s.run = r.id AND s.step = r.step AND NOT s.done AND s.lease_id IS NULL
+               AND s.not_before <= clock_timestamp())))
+ORDER BY r.id LIMIT 100)sql"};
+const S kGrantShards{"s_grant_shards", R"sql(
+UPDATE dunlin_store.shard s SET epoch = s.epoch + 1, lease_id = gen_random_uuid(), agent = $3::uuid, acquire_id = $4,
+  granted_at = clock_timestamp(), expires_at = clock_timestamp() + $5::double precision * interval '1 second',
+  waiting = '', split_at = NULL, revision = $7::bigint
+WHERE s.id IN (SELECT c.id FROM dunlin_store.shard c
+               WHERE c.run = $1::uuid AND c.step = $2::int AND NOT c.done AND c.lease_id IS NULL
+                 AND c.not_before <= clock_timestamp()
+               ORDER BY c.rows_total - c.rows_done DESC, c.id LIMIT $6::int)
+RETURNING s.id, s.epoch)sql"};
+const S kGrantTask{"s_grant_task", R"sql(
+UPDATE dunlin_store.task t SET lease_id = gen_random_uuid(), agent = $2::uuid, acquire_id = $3, task_epoch = $5::bigint,
+  granted_at = clock_timestamp(), expires_at = clock_timestamp() + $4::double precision * interval '1 second', waiting = ''
+WHERE t.id = (SELECT c.id FROM dunlin_store.task c
+              WHERE c.run = $1::uuid AND NOT c.done AND c.lease_id IS NULL AND c.not_before <= clock_timestamp()
+              ORDER BY c.id LIMIT 1)
+RETURNING t.kind)sql"};
+const S kLeasesInWork{"s_leases_in_work", R"sql(
+SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done)
+FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int)sql"};
+
+const S kRunsOfLeases{"s_runs_of_leases", R"sql(
+SELECT run FROM dunlin_store.shard WHERE lease_id::text = ANY ($1::text[])
+UNION SELECT run FROM dunlin_store.task WHERE lease_id::text = ANY ($1::text[])
+UNION SELECT run FROM dunlin_store.shard WHERE agent::text = $2 AND lease_id IS NOT NULL
+UNION SELECT run FROM dunlin_store.task WHERE agent::text = $2 AND lease_id IS NOT NULL
+ORDER BY 1)sql"};
+const S kCheckpoint{"s_checkpoint", R"sql(
+UPDATE dunlin_store.shard SET cursor = CASE WHEN $3::bigint > seq THEN $2::text[] ELSE cursor END,
+  rows_done = CASE WHEN $3::bigint > seq THEN $4::bigint ELSE rows_done END,
+  rows_changed = CASE WHEN $3::bigint > seq THEN $5::bigint ELSE rows_changed END,
+  seq = greatest(seq, $3::bigint), rows_left = $6::bigint, waiting = $7, revision = $8::bigint,
+  troubles = CASE WHEN $3::bigint > seq THEN 0 ELSE troubles END
+WHERE lease_id::text = $1 AND (seq < $3::bigint OR waiting <> $7))sql"};
+const S kShardsOfLeases{"s_shards_of_leases", R"sql(
+SELECT lease_id, run, seq, waiting, split_at IS NOT NULL, id FROM dunlin_store.shard
+WHERE lease_id::text = ANY ($1::text[]) AND agent::text = $2 AND expires_at > clock_timestamp())sql"};
+const S kTasksOfLeases{"s_tasks_of_leases", R"sql(
+SELECT lease_id, run, waiting, kind FROM dunlin_store.task
+WHERE lease_id::text = ANY ($1::text[]) AND agent::text = $2 AND expires_at > clock_timestamp())sql"};
+const S kTaskWaiting{"s_task_waiting", "UPDATE dunlin_store.task SET waiting = $2 WHERE lease_id::text = $1"};
+// A lease that has expired is not revived: another agent may have been told that it may have the shard.
+const S kRenewShards{"s_renew_shards", R"sql(
+UPDATE dunlin_store.shard SET expires_at = greatest(expires_at, clock_timestamp() + $2::double precision * interval '1 second')
+WHERE lease_id::text = ANY ($1::text[]) AND expires_at > clock_timestamp() RETURNING lease_id)sql"};
+const S kRenewTasks{"s_renew_tasks", R"sql(
+UPDATE dunlin_store.task SET expires_at = greatest(expires_at, clock_timestamp() + $2::double precision * interval '1 second')
+WHERE lease_id::text = ANY ($1::text[]) AND expires_at > clock_timestamp() RETURNING lease_id)sql"};
+const S kUnlistedLeases{"s_unlisted_leases", R"sql(
+SELECT lease_id, run FROM dunlin_store.shard
+WHERE agent::text = $1 AND lease_id IS NOT NULL AND lease_id::text <> ALL ($2::text[])
+  AND acquire_id <> ALL ($3::text[]) AND granted_at < clock_timestamp() - $4::double precision * interval '1 second'
+UNION ALL
+SELECT lease_id, run FROM dunlin_store.task
+WHERE agent::text = $1 AND lease_id IS NOT NULL AND lease_id::text <> ALL ($2::text[])
+  AND acquire_id <> ALL ($3::text[]) AND granted_at < clock_timestamp() - $4::double precision * interval '1 second')sql"};
+const S kRunsLive{"s_runs_live", R"sql(
+SELECT EXISTS (SELECT 1 FROM dunlin_store.run r JOIN dunlin_store.agent a ON r.target = ANY (a.targets)
+WHERE a.id::text = $1 AND r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED', 'PAUSED')))sql"};
+const S kSplitCandidate{"s_split_candidate", R"sql(
+SELECT lease_id, rows_left FROM dunlin_store.shard
+WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL AND NOT done AND seq > 0
+  AND (split_at IS NULL OR split_at < clock_timestamp() - interval '5 seconds')
+ORDER BY rows_left DESC LIMIT 1)sql"};
+const S kMarkSplit{"s_mark_split", "UPDATE dunlin_store.shard SET split_at = clock_timestamp() WHERE lease_id::text = $1"};
+const S kHungryAgents{"s_hungry_agents", R"sql(
+SELECT count(*) FROM dunlin_store.agent WHERE $1 = ANY (targets) AND hungry_at > clock_timestamp() - interval '2 seconds')sql"};
+
+const S kShardByLease{"s_shard_by_lease", R"sql(
+SELECT id, run, step, lower, upper, epoch, seq, done, expires_at > clock_timestamp() FROM dunlin_store.shard
+WHERE lease_id::text = $1)sql"};
+const S kTaskByLease{"s_task_by_lease", R"sql(
+SELECT id, run, kind, step, task_epoch, finish, shard FROM dunlin_store.task WHERE lease_id::text = $1)sql"};
+const S kCompleteShard{"s_complete_shard", R"sql(
+UPDATE dunlin_store.shard SET done = true, cursor = upper, seq = $2::bigint, rows_done = $3::bigint,
+  rows_changed = $4::bigint, rows_left = 0, lease_id = NULL, waiting = '', revision = $5::bigint
+WHERE lease_id::text = $1)sql"};
+const S kReleaseShard{"s_release_shard", R"sql(
+UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint, troubles = $4::int,
+  not_before = clock_timestamp() + $3::double precision * interval '1 second'
+WHERE lease_id::text = $1 RETURNING id)sql"};
+const S kReleaseTask{"s_release_task", R"sql(
+UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', troubles = troubles + 1,
+  not_before = clock_timestamp() + $2::double precision * interval '1 second'
+WHERE lease_id::text = $1)sql"};
+const S kRaiseEpoch{"s_raise_epoch", "UPDATE dunlin_store.shard SET epoch = greatest(epoch, $2::bigint) WHERE id::text = $1"};
+const S kMoveUpper{"s_move_upper", R"sql(
+UPDATE dunlin_store.shard SET upper = $2::text[], rows_total = $3::bigint, rows_left = $3::bigint - rows_done,
+  split_at = NULL, revision = $4::bigint
+WHERE id = $1::uuid)sql"};
+const S kInsertShard{"s_insert_shard", R"sql(
+INSERT INTO dunlin_store.shard (id, run, step, relation, lower, upper, cursor, epoch, seq, rows_done, rows_changed,
+  rows_total, rows_left, done, revision)
+VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7::text[], $8::bigint, $9::bigint, $10::bigint,
+  $11::bigint, $12::bigint, $12::bigint - $10::bigint, $13::boolean, $14::bigint)
+ON CONFLICT (id) DO NOTHING)sql"};
+const S kDropShardsOfStep{"s_drop_shards_of_step",
+                          "DELETE FROM dunlin_store.shard WHERE run = $1::uuid AND ($2::int < 0 OR step = $2::int)"};
+const S kInsertChild{"s_insert_child", R"sql(
+INSERT INTO dunlin_store.shard (id, run, step, relation, lower, upper, rows_total, rows_left, revision)
+SELECT $2::uuid, p.run, p.step, p.relation, p.upper, $3::text[], $4::bigint, $4::bigint, $5::bigint
+FROM dunlin_store.shard p WHERE p.id = $1::uuid)sql"};
+const S kTroublesOfShard{"s_troubles_of_shard", "SELECT troubles FROM dunlin_store.shard WHERE id = $1::uuid"};
+const S kTroublesOfTask{"s_troubles_of_task", "SELECT troubles FROM dunlin_store.task WHERE lease_id::text = $1"};
+const S kDropTaskOfLease{"s_drop_task_of_lease", "DELETE FROM dunlin_store.task WHERE lease_id::text = $1"};
+const S kTaskDone{"s_task_done", R"sql(
+UPDATE dunlin_store.task SET done = true, lease_id = NULL, found = $2::bigint, waiting = '' WHERE lease_id::text = $1)sql"};
+const S kDropShard{"s_drop_shard", R"sql(
+DELETE FROM dunlin_store.shard WHERE run = $1::uuid AND id::text <> ALL ($2::text[]))sql"};
+const S kReconcileShard{"s_reconcile_shard", R"sql(
+INSERT INTO dunlin_store.shard AS s (id, run, step, relation, lower, upper, cursor, epoch, seq, rows_done, rows_changed,
+  rows_total, rows_left, done, revision)
+VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7::text[], $8::bigint, $9::bigint, $10::bigint,
+  $11::bigint, $12::bigint, $12::bigint - $10::bigint, $13::boolean, $14::bigint)
+ON CONFLICT (id) DO UPDATE SET lower = excluded.lower, upper = excluded.upper, cursor = excluded.cursor,
+  epoch = greatest(s.epoch, excluded.epoch), seq = excluded.seq, rows_done = excluded.rows_done,
+  rows_changed = excluded.rows_changed, rows_total = excluded.rows_total, done = excluded.done, revision = excluded.revision,
+  split_at = NULL,
+  lease_id = CASE WHEN s.lower IS NOT DISTINCT FROM excluded.lower AND s.upper IS NOT DISTINCT FROM excluded.upper
+                    AND NOT excluded.done AND s.epoch >= excluded.epoch THEN s.lease_id END)sql"};
+
+const S kRunsToSweep{"s_runs_to_sweep", R"sql(
+SELECT r.id FROM dunlin_store.run r
+WHERE r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING', 'PAUSING', 'CANCELLING')
+   OR (r.state IN ('FAILED', 'FINISHED', 'CANCELLED', 'PAUSED') AND (
+         EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
+         OR EXISTS (SELECT 1 FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL)))
+ORDER BY r.id LIMIT 1000)sql"};
+const S kExpireShards{"s_expire_shards", R"sql(
+UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint
+WHERE run = $1::uuid AND lease_id IS NOT NULL AND expires_at <= clock_timestamp() RETURNING id, agent)sql"};
+const S kExpireTasks{"s_expire_tasks", R"sql(
+UPDATE dunlin_store.task SET lease_id = NULL, waiting = ''
+WHERE run = $1::uuid AND lease_id IS NOT NULL AND expires_at <= clock_timestamp() RETURNING kind)sql"};
+const S kRevokeShards{"s_revoke_shards", R"sql(
+UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint, not_before = '-infinity'
+WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($3 = '' OR lease_id::text = $3) RETURNING id)sql"};
+const S kRevokeTasks{"s_revoke_tasks", R"sql(
+UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', not_before = '-infinity'
+WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($2 = '' OR lease_id::text = $2) RETURNING id)sql"};
+const S kRunsOfTarget{"s_runs_of_target", R"sql(
+SELECT id FROM dunlin_store.run WHERE target = $1 AND state NOT IN ('FINISHED', 'CANCELLED') ORDER BY id)sql"};
+const S kRunsWithLeases{"s_runs_with_leases", R"sql(
+SELECT run FROM dunlin_store.shard WHERE lease_id IS NOT NULL UNION
+SELECT run FROM dunlin_store.task WHERE lease_id IS NOT NULL ORDER BY 1)sql"};
+
+const S kPaceFacts{"s_pace_facts", R"sql(
+SELECT coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE t.name = r.target), -1),
+  (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL AND s.waiting LIKE 'backs off%'),
+  coalesce((SELECT max(s.waiting) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL), ''),
+  coalesce((SELECT max(t.waiting) FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL), ''),
+  (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = r.id),
+  r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1)
+FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+const S kUpdateRate{"s_update_rate", R"sql(
+UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp()
+WHERE id = $1::uuid)sql"};
+// What is no audit entry is kept for a week, the newest 100,000 of a run.
+const S kPruneEvents{"s_prune_events", R"sql(
+WITH gone AS (
+  DELETE FROM dunlin_store.event e USING dunlin_store.run r
+  WHERE r.id = $1::uuid AND e.run = r.id AND NOT e.audit
+    AND (e.revision < r.revision - 100000 OR e.at < clock_timestamp() - interval '7 days')
+  RETURNING e.revision)
+SELECT coalesce(max(revision), 0) FROM gone)sql"};
+const S kAllRuns{"s_all_runs", "SELECT id FROM dunlin_store.run ORDER BY id"};
+const S kSetOldest{"s_set_oldest", R"sql(
+UPDATE dunlin_store.run SET oldest_revision = greatest(oldest_revision, $2::bigint) WHERE id = $1::uuid)sql"};
+
+}  // namespace dunlin::coordinator::sql
