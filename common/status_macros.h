@@ -6,14 +6,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define DUNLIN_RETURN_IF_ERROR(expr)                              \
-  do {                                                            \
-    if (absl::Status dunlin_status = (expr); !dunlin_status.ok()) \
-      return dunlin_status;                                       \
-  } while (false)
-
 #define DUNLIN_CONCAT_INNER(a, b) a##b
 #define DUNLIN_CONCAT(a, b) DUNLIN_CONCAT_INNER(a, b)
+
+#define DUNLIN_RETURN_IF_ERROR(expr) \
+  DUNLIN_RETURN_IF_ERROR_IMPL(DUNLIN_CONCAT(dunlin_status_, __LINE__), expr)
+#define DUNLIN_RETURN_IF_ERROR_IMPL(var, expr)     \
+  do {                                             \
+    if (absl::Status var = (expr); !var.ok()) return var; \
+  } while (false)
 
 // DUNLIN_ASSIGN_OR_RETURN(const auto x, MakeX());
 #define DUNLIN_ASSIGN_OR_RETURN(lhs, expr) \

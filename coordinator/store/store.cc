@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/backoff.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/pg/session.h"
 #include "common/status_macros.h"

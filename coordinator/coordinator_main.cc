@@ -1,0 +1,76 @@
+// dunlin-coordinator: flags → CoordinatorOptions → Make → run until a signal; nothing else.
+#include <pthread.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <string>
+
+#include "common/dsn_source.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/text/duration.h"
+#include "coordinator/coordinator.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+struct Flags {
+  std::string store;
+  std::string listen = "127.0.0.1:7070";
+  std::string lease_ttl = "15s";
+  bool insecure = false;
+  int verbosity = 0;
+};
+
+absl::StatusOr<CoordinatorOptions> ToOptions(const Flags& flags) {
+  CoordinatorOptions options{.listen = flags.listen, .insecure = flags.insecure, .wait_for_store = true};
+  DUNLIN_ASSIGN_OR_RETURN(options.store_dsn, ReadDsn(flags.store));
+  DUNLIN_ASSIGN_OR_RETURN(options.lease_ttl, ParseDuration(flags.lease_ttl));
+  return options;
+}
+
+int RunCoordinator(const Flags& flags) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  InitLogging("dunlin-coordinator", flags.verbosity, false);
+  absl::StatusOr<CoordinatorOptions> options = ToOptions(flags);
+  // Until the store answers, a signal simply ends the process: there is nothing to drain.
+  absl::StatusOr<std::unique_ptr<Coordinator>> coordinator =
+      options.ok() ? Coordinator::Make(*options) : options.status();
+  if (!coordinator.ok()) {
+    std::cerr << "dunlin-coordinator: " << coordinator.status().message() << "\n";
+    return absl::IsInvalidArgument(coordinator.status()) ? 2 : 1;
+  }
+  LOG(INFO) << Event("listening").Kv("address", flags.listen).Kv("port", (*coordinator)->port());
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  int caught = 0;
+  sigwait(&signals, &caught);
+  (*coordinator)->Shutdown();
+  LOG(INFO) << Event("coordinator_ended");
+  return 0;
+}
+
+}  // namespace
+}  // namespace dunlin::coordinator
+
+int main(int argc, char** argv) {
+  dunlin::coordinator::Flags flags;
+  CLI::App app{"Partitions migrations into shards and leases them to agents; any number of replicas may share a store."};
+  app.set_version_flag("--version", "dunlin-coordinator 0.1.0");
+  app.add_option("--store", flags.store, "connection string of the store's own database, or @FILE with it")->required();
+  app.add_option("--listen", flags.listen, "HOST:PORT; port 0 takes a free one")->capture_default_str();
+  app.add_option("--lease-ttl", flags.lease_ttl, "how long a silent agent keeps a shard")->capture_default_str();
+  app.add_flag("--insecure", flags.insecure, "allow plain text on addresses that are not loopback");
+  app.add_option("-v,--verbosity", flags.verbosity, "log more (0 to 3)");
+  app.footer("Example: dunlin-coordinator --store @/etc/dunlin/store.dsn --listen 127.0.0.1:7070\n"
+             "Exit codes: 0 ended by SIGTERM, 1 cannot start, 2 bad options.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return dunlin::coordinator::RunCoordinator(flags);
+}
