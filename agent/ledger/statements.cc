@@ -116,6 +116,13 @@ ORDER BY 1)sql"};
 const pg::Statement kDeadlockTimeout{"d_deadlock_timeout", R"sql(
 SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout')sql"};
 
+const pg::Statement kTableFacts{"d_table_facts", R"sql(
+SELECT (SELECT string_agg(quote_ident(t.tgname), ', ') FROM pg_catalog.pg_trigger t
+        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'),
+       (SELECT string_agg(quote_ident(r.rulename), ', ') FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid),
+       c.relrowsecurity
+FROM pg_catalog.pg_class c WHERE c.oid = $1::oid)sql"};
+
 const pg::Statement kCurrentRole{"d_current_role", "SELECT quote_ident(current_user)"};
 
 const pg::Statement kLedgerVersion{"", R"sql(

@@ -18,6 +18,7 @@ extern const pg::Statement kIdentity;       // → system identifier, timeline
 extern const pg::Statement kForeignTransactions;  // → count
 extern const pg::Statement kOpenTransactions;     // → id, who
 extern const pg::Statement kDeadlockTimeout;      // → ms
+extern const pg::Statement kTableFacts;           // oid → triggers, rules, row security
 extern const pg::Statement kCurrentRole;          // → role
 
 // Ledger ----------------------------------------------------------------------------------------

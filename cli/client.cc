@@ -1,0 +1,155 @@
+#include "cli/client.h"
+
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/rpc/status_convert.h"
+
+namespace dunlin::cli {
+namespace {
+
+constexpr absl::Duration kTryTimeout = absl::Seconds(5);
+constexpr absl::Duration kBetweenTries = absl::Milliseconds(200);
+
+bool Unreachable(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+}
+
+}  // namespace
+
+Client::Client(std::vector<std::shared_ptr<grpc::Channel>> channels, std::string where) : where_(std::move(where)) {
+  for (const auto& channel : channels) {
+    runs_.push_back(pb::RunService::NewStub(channel));
+    fleet_.push_back(pb::FleetService::NewStub(channel));
+  }
+}
+
+template <typename Service, typename Method, typename Request, typename Response>
+absl::Status Client::Call(std::vector<std::unique_ptr<Service>>& stubs, Method method, const Request& request, Response& response) {
+  Clock& clock = SystemClock();
+  const absl::Duration until = clock.Monotonic() + kReadCommandTimeout;
+  absl::Status last;
+  while (true) {
+    grpc::ClientContext context;
+    const absl::Duration left = std::min(kTryTimeout, until - clock.Monotonic());
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(left));
+    response.Clear();
+    last = FromGrpc((stubs[current_ % stubs.size()].get()->*method)(&context, request, &response));
+    if (!Unreachable(last)) return last;
+    ++current_;
+    if (until - clock.Monotonic() <= kBetweenTries) break;
+    clock.SleepFor(kBetweenTries, {});
+  }
+  return absl::UnavailableError(absl::StrCat("no answer from ", where_, " within ", absl::FormatDuration(kReadCommandTimeout), " (",
+                                             last.message(), "). Is it running, and is the address right? If this command was to change something, run it again: "
+                                             "what was done already is not done twice"));
+}
+
+absl::StatusOr<pb::StartRunResponse> Client::StartRun(const pb::StartRunRequest& request) {
+  pb::StartRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::StartRun, request, response));
+  return response;
+}
+absl::StatusOr<pb::Run> Client::PauseRun(const pb::PauseRunRequest& request) {
+  pb::PauseRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::PauseRun, request, response));
+  return response.run();
+}
+absl::StatusOr<pb::Run> Client::ResumeRun(const pb::ResumeRunRequest& request) {
+  pb::ResumeRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ResumeRun, request, response));
+  return response.run();
+}
+absl::StatusOr<pb::Run> Client::CancelRun(const pb::CancelRunRequest& request) {
+  pb::CancelRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::CancelRun, request, response));
+  return response.run();
+}
+absl::StatusOr<pb::Run> Client::GetRun(const std::string& run) {
+  pb::GetRunRequest request;
+  request.set_run(run);
+  pb::GetRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::GetRun, request, response));
+  return response.run();
+}
+
+absl::StatusOr<std::vector<pb::Run>> Client::ListRuns(bool live_only) {
+  std::vector<pb::Run> all;
+  pb::ListRunsRequest request;
+  request.set_page_size(kMaxPageSize);
+  request.set_live_only(live_only);
+  do {
+    pb::ListRunsResponse response;
+    DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ListRuns, request, response));
+    all.insert(all.end(), response.runs().begin(), response.runs().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<std::vector<pb::Shard>> Client::ListShards(const std::string& run) {
+  std::vector<pb::Shard> all;
+  pb::ListShardsRequest request;
+  request.set_run(run);
+  request.set_page_size(kMaxPageSize);
+  do {
+    pb::ListShardsResponse response;
+    DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ListShards, request, response));
+    all.insert(all.end(), response.shards().begin(), response.shards().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<std::vector<pb::RunEvent>> Client::ListEvents(const std::string& run, bool audit_only) {
+  std::vector<pb::RunEvent> all;
+  pb::ListRunEventsRequest request;
+  request.set_run(run);
+  request.set_page_size(kMaxPageSize);
+  request.set_audit_only(audit_only);
+  do {
+    pb::ListRunEventsResponse response;
+    DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ListRunEvents, request, response));
+    all.insert(all.end(), response.events().begin(), response.events().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<std::vector<pb::Agent>> Client::ListAgents() {
+  std::vector<pb::Agent> all;
+  pb::ListAgentsRequest request;
+  request.set_page_size(kMaxPageSize);
+  do {
+    pb::ListAgentsResponse response;
+    DUNLIN_RETURN_IF_ERROR(Call(fleet_, &pb::FleetService::Stub::ListAgents, request, response));
+    all.insert(all.end(), response.agents().begin(), response.agents().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::Status Client::Watch(const std::string& run, int64_t after_revision,
+                           const std::function<bool(const pb::WatchRunResponse&)>& on_message, std::stop_token stop) {
+  grpc::ClientContext context;
+  const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+  pb::WatchRunRequest request;
+  request.set_run(run);
+  request.set_after_revision(after_revision);
+  auto reader = runs_[current_ % runs_.size()]->WatchRun(&context, request);
+  pb::WatchRunResponse message;
+  while (reader->Read(&message)) {
+    if (on_message(message)) continue;
+    context.TryCancel();
+    reader->Finish();  // CANCELLED, by ourselves
+    return absl::OkStatus();
+  }
+  const absl::Status status = FromGrpc(reader->Finish());
+  if (Unreachable(status)) ++current_;
+  return status.ok() ? absl::UnavailableError("the stream ended") : status;
+}
+
+}  // namespace dunlin::cli

@@ -1,0 +1,330 @@
+#include "cli/commands.h"
+
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "agent/ledger/installer.h"
+#include "cli/exit_code.h"
+#include "cli/output.h"
+#include "cli/watch.h"
+#include "common/clock.h"
+#include "common/ids.h"
+#include "common/migration/name.h"
+#include "common/migration/parser.h"
+#include "common/text/duration.h"
+
+namespace dunlin::cli {
+namespace {
+
+using nlohmann::json;
+
+// How the next command reaches the same place.
+std::string Reach(const GlobalOptions& global) {
+  if (!global.database.empty()) return " --database …";
+  return "";
+}
+
+template <typename Request>
+Request Command(const GlobalOptions& global, const std::string& reason) {
+  Request request;
+  request.set_request_id(MakeUuid());
+  request.set_operator_name(global.operator_name);
+  request.set_reason(reason);
+  return request;
+}
+
+void PrintRun(const GlobalOptions& global, const pb::Run& run) {
+  if (global.json()) {
+    std::cout << RunJson(run).dump() << "\n";
+    return;
+  }
+  std::cout << run.migration() << " on " << run.target() << "\n  " << ProgressLine(run) << "\n";
+  if (const std::string reason = WaitReason(run); !reason.empty()) std::cout << "  " << reason << "\n";
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::string>& paths) {
+  std::vector<MigrationFile> files;
+  std::string problems;
+  for (const std::string& path : paths) {
+    const absl::StatusOr<MigrationName> name = MigrationNameOfPath(path);
+    if (!name.ok()) {
+      absl::StrAppend(&problems, path, ": ", name.status().message(), "\n");
+      continue;
+    }
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+      absl::StrAppend(&problems, path, ": cannot be read; is the path right?\n");
+      continue;
+    }
+    std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    const ParseResult parsed = ParseMigration(path, bytes);
+    for (const FileProblem& problem : parsed.problems) absl::StrAppend(&problems, problem.ToString(), "\n");
+    files.push_back({.name = name->full(), .bytes = std::move(bytes)});
+  }
+  if (!problems.empty()) {
+    problems.pop_back();
+    return absl::InvalidArgumentError(problems);
+  }
+  return files;
+}
+
+int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options, const std::vector<MigrationFile>& files,
+               const std::string& how_to_reach, std::vector<std::string>& live) {
+  int worst = kDone;
+  for (const MigrationFile& file : files) {
+    auto request = Command<pb::StartRunRequest>(global, options.reason);
+    request.set_migration(file.name);
+    request.set_definition(file.bytes);
+    request.mutable_parameters()->insert(options.parameters.begin(), options.parameters.end());
+    request.set_stop_after_rows(options.stop_after_rows);
+    const auto started = client.StartRun(request);
+    if (!started.ok()) {
+      worst = std::max(worst, Complain(started.status()));
+      continue;
+    }
+    const pb::Run& run = started->run();
+    const ExitCode code = ExitCodeOf(run.state());
+    if (code == kNotFinished) live.push_back(run.run_id());
+    if (global.json()) {
+      json line = RunJson(run);
+      line["created"] = started->created();
+      std::cout << line.dump() << std::endl;
+    } else if (started->created()) {
+      std::cout << run.migration() << " started on " << run.target() << ". Follow it: dunlin watch " << run.migration() << how_to_reach
+                << std::endl;
+    } else if (code == kDone) {
+      std::cout << run.migration() << " is finished on " << run.target() << " already, since " << TimeText(run.finish_time()) << std::endl;
+    } else if (code == kNotFinished) {
+      std::cout << run.migration() << " is " << StateName(run.state()) << " on " << run.target() << " already" << std::endl;
+    } else {
+      std::cerr << "dunlin: " << run.migration() << " is " << StateName(run.state()) << " on " << run.target()
+                << (WaitReason(run).empty() ? "" : absl::StrCat(" (", WaitReason(run), ")")) << ". Go on with: dunlin resume "
+                << run.migration() << how_to_reach << std::endl;
+    }
+    if (code == kNeedsPerson) worst = std::max<int>(worst, kNeedsPerson);
+  }
+  return worst;
+}
+
+int RunStart(const GlobalOptions& global, const StartOptions& options) {
+  const auto files = ReadFiles(options.files);
+  if (!files.ok()) return Complain(files.status());
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  std::vector<std::string> live;
+  const int started = StartFiles(*connection->client, global, options, *files, Reach(global), live);
+  if (!options.wait || live.empty()) return started;
+  InstallInterrupt();
+  const int watched = WatchRuns(*connection->client, live, {.json = global.json()});
+  if (watched == kInterrupted) std::cerr << "dunlin: detached; the run goes on. See it again: dunlin watch" << Reach(global) << "\n";
+  return std::max(started, watched);
+}
+
+int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason, absl::Duration timeout) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  auto request = Command<pb::PauseRunRequest>(global, reason);
+  request.set_run(run);
+  absl::StatusOr<pb::Run> state = connection->client->PauseRun(request);
+  Clock& clock = SystemClock();
+  const absl::Duration until = clock.Monotonic() + timeout;
+  while (state.ok() && state->state() == pb::Run::STATE_PAUSING && clock.Monotonic() < until) {
+    clock.SleepFor(absl::Milliseconds(100), {});
+    state = connection->client->GetRun(state->run_id());
+  }
+  if (!state.ok()) return Complain(state.status());
+  PrintRun(global, *state);
+  if (state->state() == pb::Run::STATE_PAUSED) return kDone;
+  const auto shards = connection->client->ListShards(state->run_id());
+  std::vector<std::string> holders;
+  for (const pb::Shard& shard : shards.ok() ? *shards : std::vector<pb::Shard>{}) {
+    if (shard.state() == pb::Shard::STATE_LEASED) holders.push_back(shard.agent_name());
+  }
+  std::cerr << "dunlin: the command is recorded, but it is not PAUSED yet; still holding shards: "
+            << (holders.empty() ? "none" : absl::StrJoin(holders, ", ")) << ". They stop when their leases end at the latest\n";
+  return kNotFinished;
+}
+
+int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason, int64_t stop_after_rows) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  auto request = Command<pb::ResumeRunRequest>(global, reason);
+  request.set_run(run);
+  request.set_stop_after_rows(stop_after_rows);
+  const auto resumed = connection->client->ResumeRun(request);
+  if (!resumed.ok()) return Complain(resumed.status());
+  PrintRun(global, *resumed);
+  return kDone;
+}
+
+int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  auto request = Command<pb::CancelRunRequest>(global, reason);
+  request.set_run(run);
+  const auto cancelled = connection->client->CancelRun(request);
+  if (!cancelled.ok()) return Complain(cancelled.status());
+  PrintRun(global, *cancelled);
+  if (!global.json()) {
+    std::cout << "  What is done stays done: " << HumanCount(cancelled->rows_changed()) << " rows were changed in "
+              << HumanCount(cancelled->batches_done()) << " batches. `dunlin resume " << run << "` would go on from there\n";
+  }
+  return kDone;
+}
+
+int RunStatus(const GlobalOptions& global, const std::string& name) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  if (!name.empty()) {
+    const auto run = connection->client->GetRun(name);
+    if (!run.ok()) return Complain(run.status());
+    PrintRun(global, *run);
+    return ExitCodeOf(run->state());
+  }
+  const auto runs = connection->client->ListRuns(true);
+  if (!runs.ok()) return Complain(runs.status());
+  if (global.json()) {
+    json all = json::array();
+    for (const pb::Run& run : *runs) all.push_back(RunJson(run));
+    std::cout << json{{"runs", all}}.dump() << "\n";
+    return kDone;
+  }
+  if (runs->empty()) std::cout << "nothing is running\n";
+  for (const pb::Run& run : *runs) {
+    PrintRun(global, run);
+    if (run.state() != pb::Run::STATE_PAUSED) {
+      std::cout << "  stop it: dunlin pause " << run.migration() << Reach(global) << "\n";
+    } else {
+      std::cout << "  go on:   dunlin resume " << run.migration() << Reach(global) << "\n";
+    }
+  }
+  return kDone;
+}
+
+int RunList(const GlobalOptions& global) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  const auto runs = connection->client->ListRuns(false);
+  if (!runs.ok()) return Complain(runs.status());
+  if (global.json()) {
+    json all = json::array();
+    for (const pb::Run& run : *runs) all.push_back(RunJson(run));
+    std::cout << json{{"runs", all}}.dump() << "\n";
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows = {{"MIGRATION", "TARGET", "STATE", "DONE", "ROWS", "STARTED", "BY"}};
+  for (const pb::Run& run : *runs) {
+    rows.push_back({run.migration(), run.target(), StateName(run.state()), absl::StrCat(static_cast<int>(PercentOf(run)), " %"),
+                    HumanCount(run.rows_done()), TimeText(run.create_time()), run.operator_name()});
+  }
+  std::cout << Table(rows);
+  return kDone;
+}
+
+int RunShow(const GlobalOptions& global, const std::string& name) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  const auto run = connection->client->GetRun(name);
+  if (!run.ok()) return Complain(run.status());
+  const auto events = connection->client->ListEvents(run->run_id(), true);
+  if (!events.ok()) return Complain(events.status());
+  const auto shards = connection->client->ListShards(run->run_id());
+  if (!shards.ok()) return Complain(shards.status());
+  if (global.json()) {
+    json out = RunJson(*run);
+    out["events"] = json::array();
+    for (const pb::RunEvent& event : *events) out["events"].push_back(EventJson(event));
+    out["shard_list"] = json::array();
+    for (const pb::Shard& shard : *shards) out["shard_list"].push_back(ShardJson(shard));
+    std::cout << out.dump() << "\n";
+    return kDone;
+  }
+  PrintRun(global, *run);
+  std::cout << "  " << run->description() << (run->owner().empty() ? "" : absl::StrCat(" (owner ", run->owner(), ")")) << "\n"
+            << "  run " << run->run_id() << ", digest " << run->digest().substr(0, 12) << "\n"
+            << "  started by " << run->operator_name() << ", " << TimeText(run->create_time()) << "; finished "
+            << TimeText(run->finish_time(), run->has_finish_time()) << "\n"
+            << "  " << HumanCount(run->rows_changed()) << " rows changed in " << HumanCount(run->batches_done()) << " batches; "
+            << run->shards().done() << " of " << run->shards().total() << " shards done\n"
+            << "  limits: " << run->limits().concurrency() << " shards at once (" << run->concurrency_allowed() << " allowed now)"
+            << (run->limits().rows_per_second() > 0 ? absl::StrCat(", ", HumanCount(run->limits().rows_per_second()), " rows/s") : "") << "\n\n";
+  for (const pb::RunEvent& event : *events) {
+    std::cout << "  " << TimeText(event.event_time()) << "  " << event.actor() << "  "
+              << (event.kind() == "run_state_changed" ? absl::StrCat(event.old_value(), " → ", event.new_value()) : event.kind())
+              << (event.reason().empty() ? "" : absl::StrCat(": ", event.reason())) << "\n";
+  }
+  return kDone;
+}
+
+int RunEvents(const GlobalOptions& global, const std::string& name, bool all) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  const auto events = connection->client->ListEvents(name, !all);
+  if (!events.ok()) return Complain(events.status());
+  std::vector<std::vector<std::string>> rows = {{"REVISION", "TIME", "WHO", "WHAT", "FROM → TO", "WHY"}};
+  for (const pb::RunEvent& event : *events) {
+    if (global.json()) {
+      std::cout << EventJson(event).dump() << "\n";
+      continue;
+    }
+    rows.push_back({absl::StrCat(event.revision()), TimeText(event.event_time()),
+                    event.peer().empty() ? event.actor() : absl::StrCat(event.actor(), " from ", event.peer()), event.kind(),
+                    event.old_value().empty() ? event.new_value() : absl::StrCat(event.old_value(), " → ", event.new_value()), event.reason()});
+  }
+  if (!global.json()) std::cout << Table(rows);
+  return kDone;
+}
+
+int RunWatch(const GlobalOptions& global, const std::string& run, int64_t from_revision) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  std::vector<std::string> runs;
+  if (!run.empty()) {
+    const auto found = connection->client->GetRun(run);
+    if (!found.ok()) return Complain(found.status());
+    runs.push_back(found->run_id());
+  } else {
+    const auto live = connection->client->ListRuns(true);
+    if (!live.ok()) return Complain(live.status());
+    for (const pb::Run& one : *live) runs.push_back(one.run_id());
+    if (runs.empty()) {
+      if (!global.json()) std::cout << "nothing is running\n";
+      return kDone;
+    }
+  }
+  InstallInterrupt();
+  return WatchRuns(*connection->client, runs, {.from_revision = from_revision, .json = global.json()});
+}
+
+int RunAgents(const GlobalOptions& global) {
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  const auto agents = connection->client->ListAgents();
+  if (!agents.ok()) return Complain(agents.status());
+  if (global.json()) {
+    json all = json::array();
+    for (const pb::Agent& agent : *agents) all.push_back(AgentJson(agent));
+    std::cout << json{{"agents", all}}.dump() << "\n";
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows = {{"AGENT", "STATE", "SLOTS", "TARGETS", "LAST HEARD OF", "VERSION"}};
+  for (const pb::Agent& agent : *agents) {
+    rows.push_back({agent.name(), agent.connected() ? "connected" : "silent", absl::StrCat(agent.slots_used(), "/", agent.slots()),
+                    absl::StrJoin(agent.targets(), ","), TimeText(agent.last_heartbeat_time()), agent.version()});
+  }
+  std::cout << Table(rows);
+  return kDone;
+}
+
+int RunLedgerSql(const std::string& role) {
+  std::cout << agent::LedgerSql(role);
+  return kDone;
+}
+
+}  // namespace dunlin::cli

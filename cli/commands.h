@@ -1,0 +1,50 @@
+// One function a command; each returns its exit code.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "cli/context.h"
+
+namespace dunlin::cli {
+
+struct StartOptions {
+  std::vector<std::string> files;
+  bool wait = false;
+  int64_t stop_after_rows = 0;
+  std::map<std::string, std::string> parameters;
+  std::string reason;
+};
+int RunStart(const GlobalOptions& global, const StartOptions& options);
+int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason, absl::Duration timeout);
+int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason, int64_t stop_after_rows);
+int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason);
+int RunStatus(const GlobalOptions& global, const std::string& run);
+int RunList(const GlobalOptions& global);
+int RunShow(const GlobalOptions& global, const std::string& run);
+int RunEvents(const GlobalOptions& global, const std::string& run, bool all);
+int RunWatch(const GlobalOptions& global, const std::string& run, int64_t from_revision);
+int RunAgents(const GlobalOptions& global);
+int RunCheck(const GlobalOptions& global, const std::vector<std::string>& files);
+int RunLedgerSql(const std::string& role);
+
+struct LocalOptions {
+  StartOptions start;
+  int slots = 4;
+  int verbosity = 0;
+};
+int RunLocal(const GlobalOptions& global, const LocalOptions& options);
+
+// A migration file, read and parsed; problems are printed, all of them.
+struct MigrationFile {
+  std::string name;
+  std::string bytes;
+};
+absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::string>& paths);
+// Starts each; prints what happened. The runs that are live in `live`. Returns the exit code so far.
+int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options, const std::vector<MigrationFile>& files,
+               const std::string& how_to_reach, std::vector<std::string>& live);
+
+}  // namespace dunlin::cli

@@ -1,0 +1,64 @@
+#include "cli/context.h"
+
+#include <signal.h>
+
+#include <atomic>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "cli/exit_code.h"
+#include "common/dsn_source.h"
+#include "common/pg/connection.h"
+#include "common/rpc/channel.h"
+
+namespace dunlin::cli {
+namespace {
+std::atomic<bool> interrupted = false;
+extern "C" void OnSignal(int) { interrupted = true; }
+}  // namespace
+
+bool Interrupted() { return interrupted; }
+
+void InstallInterrupt() {
+  struct sigaction action {};
+  action.sa_handler = OnSignal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int Complain(const absl::Status& status) {
+  std::cerr << "dunlin: " << status.message() << "\n";
+  return ExitCodeOf(status);
+}
+
+absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
+  Connection connection;
+  if (!options.database.empty()) {
+    DUNLIN_ASSIGN_OR_RETURN(const Secret dsn, ReadDsn(options.database));
+    DUNLIN_RETURN_IF_ERROR(pg::ValidateDsn(dsn));
+    auto made = coordinator::Coordinator::Make({.store_dsn = dsn, .migrate_schema = false, .background = false});
+    if (absl::IsNotFound(made.status())) {
+      return absl::NotFoundError(absl::StrCat(made.status().message(), "; `dunlin local FILE --database …` makes one"));
+    }
+    if (!made.ok()) return made.status();
+    connection.in_process = *std::move(made);
+    connection.client = std::make_unique<Client>(
+        std::vector<std::shared_ptr<grpc::Channel>>{connection.in_process->InProcessChannel()},
+        absl::StrCat("database ", pg::DescribeDsn(dsn)));
+    return connection;
+  }
+  if (options.coordinator.empty()) {
+    return absl::InvalidArgumentError(
+        "where to? Say --coordinator HOST:PORT (or set DUNLIN_COORDINATOR), or --database DSN (or DUNLIN_DATABASE) for what `dunlin local` runs");
+  }
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (const absl::string_view part : absl::StrSplit(options.coordinator, ',', absl::SkipWhitespace())) {
+    DUNLIN_RETURN_IF_ERROR(ValidateAddress(part));
+    channels.push_back(MakeChannel(std::string(part)));
+  }
+  connection.client = std::make_unique<Client>(std::move(channels), absl::StrCat("coordinator ", options.coordinator));
+  return connection;
+}
+
+}  // namespace dunlin::cli

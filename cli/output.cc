@@ -1,0 +1,167 @@
+#include "cli/output.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "common/text/duration.h"
+
+namespace dunlin::cli {
+namespace {
+
+using nlohmann::json;
+
+std::string WithoutPrefix(const std::string& name) { return std::string(absl::StripPrefix(name, "STATE_")); }
+
+json TimeJson(bool present, const google::protobuf::Timestamp& time) {
+  if (!present) return nullptr;
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromUnixNanos(time.seconds() * 1'000'000'000 + time.nanos()),
+                          absl::UTCTimeZone());
+}
+
+json KeyJson(const google::protobuf::RepeatedPtrField<std::string>& key) {
+  if (key.empty()) return nullptr;
+  return std::vector<std::string>(key.begin(), key.end());
+}
+
+// Display cells: bytes that do not continue a UTF-8 character.
+size_t Cells(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string StateName(v1::Run::State state) { return WithoutPrefix(v1::Run::State_Name(state)); }
+std::string StateName(v1::Shard::State state) { return WithoutPrefix(v1::Shard::State_Name(state)); }
+
+std::string TimeText(const google::protobuf::Timestamp& time, bool present) {
+  if (!present) return "-";
+  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
+}
+
+double PercentOf(const v1::Run& run) {
+  if (run.state() == v1::Run::STATE_FINISHED) return 100;
+  if (run.rows_total() <= 0) return 0;
+  const double percent = 100.0 * static_cast<double>(run.rows_done()) / static_cast<double>(run.rows_total());
+  // 100 % is said when it is done, not when the estimate is reached.
+  return std::min(99.9, percent);
+}
+
+std::string Bar(double percent, int width) {
+  static constexpr const char* kParts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const int eighths = static_cast<int>(percent / 100.0 * width * 8);
+  std::string bar;
+  for (int i = 0; i < eighths / 8; ++i) bar += "█";
+  int used = eighths / 8;
+  if (eighths % 8 != 0 && used < width) {
+    bar += kParts[eighths % 8];
+    ++used;
+  }
+  for (; used < width; ++used) bar += "░";
+  return bar;
+}
+
+std::string ProgressLine(const v1::Run& run) {
+  std::string line = absl::StrFormat("%-10s %5.1f %%  %s / %s rows", StateName(run.state()), PercentOf(run),
+                                     HumanCount(run.rows_done()), HumanCount(run.rows_total()));
+  if (run.rows_per_second() >= 1) absl::StrAppend(&line, "  ", HumanCount(static_cast<int64_t>(run.rows_per_second())), " rows/s");
+  if (run.has_eta_seconds()) absl::StrAppend(&line, "  ETA ", HumanDuration(absl::Seconds(run.eta_seconds())));
+  if (run.shards().total() > 0) absl::StrAppend(&line, "  shards ", run.shards().done(), "/", run.shards().total());
+  return line;
+}
+
+std::string WaitReason(const v1::Run& run) {
+  if (!run.error().empty()) return run.error();
+  if (!run.reason().empty()) return run.reason();
+  return run.throttled_reason();
+}
+
+std::string Table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Cells(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      absl::StrAppend(&line, row[i]);
+      if (i + 1 < row.size()) line.append(widths[i] - Cells(row[i]) + 2, ' ');
+    }
+    absl::StrAppend(&out, line, "\n");
+  }
+  return out;
+}
+
+json RunJson(const v1::Run& run) {
+  json out = {
+      {"run_id", run.run_id()},
+      {"migration", run.migration()},
+      {"target", run.target()},
+      {"state", StateName(run.state())},
+      {"reason", run.reason()},
+      {"throttled_reason", run.throttled_reason()},
+      {"rows_done", run.rows_done()},
+      {"rows_total", run.rows_total()},
+      {"rows_changed", run.rows_changed()},
+      {"rows_quarantined", run.rows_quarantined()},
+      {"rows_per_second", run.rows_per_second()},
+      {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
+      {"shards",
+       {{"total", run.shards().total()}, {"done", run.shards().done()}, {"leased", run.shards().leased()}, {"pending", run.shards().pending()}}},
+      {"error", run.error()},
+      {"revision", run.revision()},
+      {"step", run.step()},
+      {"steps", run.steps()},
+      {"batches_done", run.batches_done()},
+      {"digest", run.digest()},
+      {"operator", run.operator_name()},
+      {"owner", run.owner()},
+      {"description", run.description()},
+      {"create_time", TimeJson(run.has_create_time(), run.create_time())},
+      {"start_time", TimeJson(run.has_start_time(), run.start_time())},
+      {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
+      {"concurrency_allowed", run.concurrency_allowed()},
+      {"limits", {{"concurrency", run.limits().concurrency()}, {"rows_per_second", run.limits().rows_per_second()}}},
+      {"stop_after_rows", run.stop_after_rows()}};
+  out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
+  out["parameters"] = std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());
+  return out;
+}
+
+json ShardJson(const v1::Shard& shard) {
+  return {{"shard_id", shard.shard_id()},   {"step", shard.step()},
+          {"relation", shard.relation()},   {"lower", KeyJson(shard.lower_key_text())},
+          {"upper", KeyJson(shard.upper_key_text())}, {"cursor", KeyJson(shard.cursor_key_text())},
+          {"state", StateName(shard.state())}, {"epoch", shard.epoch()},
+          {"batches_done", shard.batches_done()}, {"rows_done", shard.rows_done()},
+          {"rows_changed", shard.rows_changed()}, {"rows_total", shard.rows_total()},
+          {"agent", shard.agent_name()},    {"waiting_reason", shard.waiting_reason()},
+          {"revision", shard.revision()}};
+}
+
+json EventJson(const v1::RunEvent& event) {
+  return {{"revision", event.revision()}, {"time", TimeJson(event.has_event_time(), event.event_time())},
+          {"kind", event.kind()},         {"actor", event.actor()},
+          {"reason", event.reason()},     {"peer", event.peer()},
+          {"shard_id", event.shard_id()}, {"old_value", event.old_value()},
+          {"new_value", event.new_value()}};
+}
+
+json AgentJson(const v1::Agent& agent) {
+  return {{"agent_id", agent.agent_id()},
+          {"name", agent.name()},
+          {"version", agent.version()},
+          {"targets", std::vector<std::string>(agent.targets().begin(), agent.targets().end())},
+          {"slots", agent.slots()},
+          {"slots_used", agent.slots_used()},
+          {"last_heartbeat_time", TimeJson(agent.has_last_heartbeat_time(), agent.last_heartbeat_time())},
+          {"connected", agent.connected()}};
+}
+
+}  // namespace dunlin::cli

@@ -1,0 +1,34 @@
+// What people and scripts read. Pure but for the final write.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "dunlin/v1/agent.pb.h"
+#include "dunlin/v1/run.pb.h"
+
+namespace dunlin::cli {
+
+// "RUNNING": without the enum's prefix.
+std::string StateName(v1::Run::State state);
+std::string StateName(v1::Shard::State state);
+// "2026-11-24 09:30:05Z"; "-" when unset.
+std::string TimeText(const google::protobuf::Timestamp& time, bool present = true);
+// 0 … 100; 100 only when finished, never over it (trap 22).
+double PercentOf(const v1::Run& run);
+// "[######----]" in Unicode blocks, `width` cells.
+std::string Bar(double percent, int width);
+// One line: state, percent, rows, rate, ETA.
+std::string ProgressLine(const v1::Run& run);
+// Why it is not going at full speed, or not at all; empty = nothing to say.
+std::string WaitReason(const v1::Run& run);
+// Left-aligned columns with a header.
+std::string Table(const std::vector<std::vector<std::string>>& rows);
+
+nlohmann::json RunJson(const v1::Run& run);
+nlohmann::json ShardJson(const v1::Shard& shard);
+nlohmann::json EventJson(const v1::RunEvent& event);
+nlohmann::json AgentJson(const v1::Agent& agent);
+
+}  // namespace dunlin::cli
