@@ -41,6 +41,14 @@ std::string SentenceOf(const agent_pb::Problem& problem) {
   return text;
 }
 
+// By columns: the server prints arrays otherwise than we do.
+absl::StatusOr<bool> SameKey(const pg::Value& stored, bool present, const agent_pb::Key& key) {
+  if (stored.has_value() != present) return false;
+  std::vector<std::string> columns;
+  DUNLIN_RETURN_IF_ERROR(ArrayToColumns(stored, columns));
+  return std::equal(columns.begin(), columns.end(), key.column_text().begin(), key.column_text().end());
+}
+
 // The parent's row of a lease; ABORTED when the lease is another's. Locks the run.
 struct LockedShard {
   RunEditor run;
@@ -131,7 +139,8 @@ absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
              [&](Transaction& tx, agent_pb::ReportSplitResponse&) -> absl::Status {
                DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id()));
                const pg::Value child_upper = KeyToArray(request.has_child_upper(), request.child_upper());
-               if (shard.id != request.shard_id() || shard.epoch != request.epoch() || shard.upper != child_upper) return LeaseLost();
+               DUNLIN_ASSIGN_OR_RETURN(const bool same, SameKey(shard.upper, request.has_child_upper(), request.child_upper()));
+               if (shard.id != request.shard_id() || shard.epoch != request.epoch() || !same) return LeaseLost();
                RunEditor& run = shard.run;
                const pg::Value middle = KeyToArray(request.has_middle(), request.middle());
                DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kMoveUpper, {shard.id, middle, absl::StrCat(request.parent_rows_total()),
@@ -151,7 +160,8 @@ absl::Status Store::CompleteShard(const agent_pb::CompleteShardRequest& request)
                DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id()));
                if (shard.id != request.shard_id() || shard.epoch != request.epoch()) return LeaseLost();
                RunEditor& run = shard.run;
-               if (shard.upper != KeyToArray(request.has_upper(), request.upper())) {
+               DUNLIN_ASSIGN_OR_RETURN(const bool same_upper, SameKey(shard.upper, request.has_upper(), request.upper()));
+               if (!same_upper) {
                  // The ledger's shard ends elsewhere: there was a split that the store has not heard of.
                  DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, request.lease_id(), "the ledger has another upper bound"));
                  agent_pb::Problem problem;
