@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/control/control_loop.h"
 #include "agent/control/coordinator_client.h"
 #include "agent/control/target_monitor.h"
@@ -30,13 +31,14 @@ std::string DefaultName() {
   return absl::StrCat(host.data(), ":", getpid());
 }
 
-// A report is repeated while the lease lasts; after that the store has forgotten it, and the ledger is right anyhow.
+// A report is repeated while the lease lasts; after that the store has forgotten it, and the ledger
+// is right anyhow.
 constexpr absl::Duration kReportRetryBase = absl::Milliseconds(50);
 constexpr absl::Duration kReportRetryCap = absl::Seconds(1);
 
 bool MayRetryReport(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
-         absl::IsCancelled(status);
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsResourceExhausted(status) || absl::IsCancelled(status);
 }
 
 }  // namespace
@@ -52,13 +54,14 @@ struct Agent::Impl {
     for (const auto& [name, factory] : sessions) {
       monitors.push_back(std::make_unique<TargetMonitor>(name, factory, clock));
     }
-    ControlLoop::Options control_options{.name = options.name.empty() ? DefaultName() : options.name,
-                                         .slots = options.slots,
-                                         .exit_when_idle = options.exit_when_idle};
+    ControlLoop::Options control_options{
+        .name = options.name.empty() ? DefaultName() : options.name,
+        .slots = options.slots,
+        .exit_when_idle = options.exit_when_idle};
     for (const auto& [name, dsn] : options.targets) control_options.targets.push_back(name);
     control = std::make_unique<ControlLoop>(
-        control_options, client, monitors, [this](std::shared_ptr<LeaseHandle> handle) { Enqueue(std::move(handle)); },
-        clock);
+        control_options, client, monitors,
+        [this](std::shared_ptr<LeaseHandle> handle) { Enqueue(std::move(handle)); }, clock);
     for (int slot = 0; slot < options.slots; ++slot) {
       workers.emplace_back([this](std::stop_token stop) { RunSlot(stop); });
     }
@@ -99,11 +102,13 @@ struct Agent::Impl {
     const auto session = sessions.find(lease.run.target);
     absl::StatusOr<std::shared_ptr<const Definition>> definition = definitions.Get(lease.run);
     if (session == sessions.end()) {
-      definition = absl::FailedPreconditionError(absl::StrCat("this agent has no target ", lease.run.target));
+      definition = absl::FailedPreconditionError(
+          absl::StrCat("this agent has no target ", lease.run.target));
     }
     const bool is_task = std::holds_alternative<TaskWork>(lease.work);
     if (!definition.ok()) {
-      Problem problem{.kind = Problem::Kind::kDefinition, .message = std::string(definition.status().message())};
+      Problem problem{.kind = Problem::Kind::kDefinition,
+                      .message = std::string(definition.status().message())};
       is_task ? ReportTask(handle, problem) : Release(handle, {}, problem);
       return;
     }
@@ -114,7 +119,8 @@ struct Agent::Impl {
     }
   }
 
-  void RunTaskLease(LeaseHandle& handle, const Definition& definition, const SessionFactory& factory) {
+  void RunTaskLease(LeaseHandle& handle, const Definition& definition,
+                    const SessionFactory& factory) {
     const TaskWork& task = std::get<TaskWork>(handle.lease().work);
     const TaskContext context{.handle = handle,
                               .run = handle.lease().run,
@@ -130,11 +136,12 @@ struct Agent::Impl {
     }
   }
 
-  void RunShardLease(LeaseHandle& handle, const Definition& definition, const SessionFactory& factory) {
+  void RunShardLease(LeaseHandle& handle, const Definition& definition,
+                     const SessionFactory& factory) {
     const ShardWork& shard = std::get<ShardWork>(handle.lease().work);
     ShardWorker worker(
-        handle, definition, factory, crashes, [&](const SplitReport& split) { return ReportSplit(handle, split); },
-        clock);
+        handle, definition, factory, crashes,
+        [&](const SplitReport& split) { return ReportSplit(handle, split); }, clock);
     const ShardOutcome outcome = worker.Run();
     if (!outcome.done) {
       Release(handle, outcome.checkpoint, outcome.problem);
@@ -142,31 +149,36 @@ struct Agent::Impl {
     }
     if (const absl::Status fault = DUNLIN_FAULT("agent.done.before_report"); !fault.ok()) return;
     RetryReport(handle, "complete_shard", [&] {
-      return client.CompleteShard(control->agent(), handle.lease().id, shard.id, shard.epoch, *outcome.checkpoint,
-                                  outcome.upper);
+      return client.CompleteShard(control->agent(), handle.lease().id, shard.id, shard.epoch,
+                                  *outcome.checkpoint, outcome.upper);
     });
   }
 
   bool ReportSplit(LeaseHandle& handle, const SplitReport& split) {
-    return RetryReport(handle, "report_split",
-                       [&] { return client.ReportSplit(control->agent(), handle.lease().id, split); });
+    return RetryReport(handle, "report_split", [&] {
+      return client.ReportSplit(control->agent(), handle.lease().id, split);
+    });
   }
 
   void ReportTask(LeaseHandle& handle, const TaskResult& result) {
     const TaskWork& task = std::get<TaskWork>(handle.lease().work);
     RetryReport(handle, "complete_task", [&] {
-      return client.CompleteTask(control->agent(), handle.lease().id, task.id, task.task_epoch, result);
+      return client.CompleteTask(control->agent(), handle.lease().id, task.id, task.task_epoch,
+                                 result);
     });
   }
 
-  void Release(LeaseHandle& handle, const std::optional<Checkpoint>& checkpoint, const Problem& problem) {
+  void Release(LeaseHandle& handle, const std::optional<Checkpoint>& checkpoint,
+               const Problem& problem) {
     RetryReport(handle, "release_lease", [&] {
-      return client.ReleaseLeases(control->agent(),
-                                  {agent::Release{.lease = handle.lease().id, .checkpoint = checkpoint, .problem = problem}});
+      return client.ReleaseLeases(control->agent(), {agent::Release{.lease = handle.lease().id,
+                                                                    .checkpoint = checkpoint,
+                                                                    .problem = problem}});
     });
   }
 
-  // True when the coordinator took the report. One that it refuses is not repeated: the ledger is the authority.
+  // True when the coordinator took the report. One that it refuses is not repeated: the ledger is
+  // the authority.
   template <typename Call>
   bool RetryReport(LeaseHandle& handle, const char* what, Call call) {
     Backoff backoff(kReportRetryBase, kReportRetryCap, Random01);
@@ -199,14 +211,17 @@ Agent::Agent(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Agent::~Agent() = default;
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Make(AgentOptions options, Clock& clock) {
-  if (options.coordinators.empty()) return absl::InvalidArgumentError("an agent needs at least one --coordinator");
-  if (options.targets.empty()) return absl::InvalidArgumentError("an agent needs at least one --target NAME=DSN");
+  if (options.coordinators.empty())
+    return absl::InvalidArgumentError("an agent needs at least one --coordinator");
+  if (options.targets.empty())
+    return absl::InvalidArgumentError("an agent needs at least one --target NAME=DSN");
   if (options.slots < 1 || options.slots > kMaxSlotsPerAgent) {
     return absl::InvalidArgumentError(absl::StrCat("--slots must be 1 to ", kMaxSlotsPerAgent));
   }
   for (const auto& [name, dsn] : options.targets) {
     const absl::Status valid = pg::ValidateDsn(dsn);
-    if (!valid.ok()) return absl::InvalidArgumentError(absl::StrCat("target ", name, ": ", valid.message()));
+    if (!valid.ok())
+      return absl::InvalidArgumentError(absl::StrCat("target ", name, ": ", valid.message()));
   }
   return std::unique_ptr<Agent>(new Agent(std::make_unique<Impl>(std::move(options), clock)));
 }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <grpcpp/channel.h>
-
 #include <map>
 #include <memory>
 #include <stop_token>
@@ -10,6 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include <grpcpp/channel.h>
+
 #include "common/clock.h"
 #include "common/secret.h"
 
@@ -32,14 +32,15 @@ struct AgentOptions {
   std::string name;
 };
 
-// Leases shards and tasks from a coordinator and works on them, each slot on a thread and a connection of its own.
-// Stateless: it can be killed at any instruction; what must be remembered is in the ledger.
-// Thread safety: Run() from one thread. Blocking: until `stop` is requested or it was idle for long enough. On
-// stop it drains: the batches in flight end, leases are released.
+// Leases shards and tasks from a coordinator and works on them, each slot on a thread and a
+// connection of its own. Stateless: it can be killed at any instruction; what must be remembered is
+// in the ledger. Thread safety: Run() from one thread. Blocking: until `stop` is requested or it
+// was idle for long enough. On stop it drains: the batches in flight end, leases are released.
 class Agent {
  public:
   // INVALID_ARGUMENT for bad options, as sentences.
-  static absl::StatusOr<std::unique_ptr<Agent>> Make(AgentOptions options, Clock& clock = SystemClock());
+  static absl::StatusOr<std::unique_ptr<Agent>> Make(AgentOptions options,
+                                                     Clock& clock = SystemClock());
   ~Agent();
   void Run(std::stop_token stop);
 

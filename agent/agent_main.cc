@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -11,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include <CLI/CLI.hpp>
+
 #include "agent/agent.h"
 #include "common/dsn_source.h"
 #include "common/log.h"
@@ -34,9 +35,11 @@ struct Flags {
 };
 
 absl::StatusOr<AgentOptions> ToOptions(const Flags& flags) {
-  AgentOptions options{.slots = flags.slots, .migrations_dir = flags.migrations_dir, .name = flags.name};
+  AgentOptions options{
+      .slots = flags.slots, .migrations_dir = flags.migrations_dir, .name = flags.name};
   bool loopback = true;
-  for (const absl::string_view part : absl::StrSplit(flags.coordinators, ',', absl::SkipWhitespace())) {
+  for (const absl::string_view part :
+       absl::StrSplit(flags.coordinators, ',', absl::SkipWhitespace())) {
     const std::string address(part);
     DUNLIN_RETURN_IF_ERROR(ValidateAddress(address));
     loopback = loopback && IsLoopback(address);
@@ -44,18 +47,23 @@ absl::StatusOr<AgentOptions> ToOptions(const Flags& flags) {
   }
   if (!loopback && !flags.insecure) {
     return absl::InvalidArgumentError(
-        "a coordinator that is not on loopback is spoken to in plain text for now; say --insecure if the network between is trusted");
+        "a coordinator that is not on loopback is spoken to in plain text for now; say --insecure "
+        "if the network between is trusted");
   }
-  // What a coordinator in the wrong hands could make an agent run is limited to what was shipped with a deploy.
+  // What a coordinator in the wrong hands could make an agent run is limited to what was shipped
+  // with a deploy.
   options.any_migration = flags.any_migration || loopback;
   if (flags.migrations_dir.empty() && !options.any_migration) {
     return absl::InvalidArgumentError(
-        "name the deployed migration files with --migrations-dir, or accept whatever the coordinator sends with --any-migration");
+        "name the deployed migration files with --migrations-dir, or accept whatever the "
+        "coordinator sends with --any-migration");
   }
   for (const std::string& target : flags.targets) {
-    const std::pair<std::string, std::string> halves = absl::StrSplit(target, absl::MaxSplits('=', 1));
+    const std::pair<std::string, std::string> halves =
+        absl::StrSplit(target, absl::MaxSplits('=', 1));
     if (halves.first.empty() || halves.second.empty()) {
-      return absl::InvalidArgumentError("--target takes NAME=DSN, or NAME=@FILE with the connection string in a file");
+      return absl::InvalidArgumentError(
+          "--target takes NAME=DSN, or NAME=@FILE with the connection string in a file");
     }
     DUNLIN_ASSIGN_OR_RETURN(options.targets[halves.first], ReadDsn(halves.second));
   }
@@ -75,12 +83,14 @@ int RunAgent(const Flags& flags) {
   InitLogging("dunlin-agent", flags.verbosity, false);
 
   absl::StatusOr<AgentOptions> options = ToOptions(flags);
-  absl::StatusOr<std::unique_ptr<Agent>> agent = options.ok() ? Agent::Make(*std::move(options)) : options.status();
+  absl::StatusOr<std::unique_ptr<Agent>> agent =
+      options.ok() ? Agent::Make(*std::move(options)) : options.status();
   if (!agent.ok()) {
     std::cerr << "dunlin-agent: " << agent.status().message() << "\n";
     return 2;
   }
-  if (flags.migrations_dir.empty()) LOG(WARNING) << Event("any_migration").Kv("meaning", "runs whatever the coordinator sends");
+  if (flags.migrations_dir.empty())
+    LOG(WARNING) << Event("any_migration").Kv("meaning", "runs whatever the coordinator sends");
   std::jthread runner([&](std::stop_token stop) {
     (*agent)->Run(stop);
     kill(getpid(), SIGTERM);  // ended by itself (--exit-when-idle): wakes the wait below
@@ -100,17 +110,25 @@ int main(int argc, char** argv) {
   dunlin::agent::Flags flags;
   CLI::App app{"Works on shards that a coordinator leases to it, near the target database."};
   app.set_version_flag("--version", "dunlin-agent 0.1.0");
-  app.add_option("--coordinator", flags.coordinators, "HOST:PORT[,HOST:PORT…] of the coordinators")->required();
+  app.add_option("--coordinator", flags.coordinators, "HOST:PORT[,HOST:PORT…] of the coordinators")
+      ->required();
   app.add_option("--target", flags.targets, "NAME=DSN or NAME=@FILE; may be repeated")->required();
-  app.add_option("--slots", flags.slots, "shards in work at once (1 to 256)")->capture_default_str();
-  app.add_option("--migrations-dir", flags.migrations_dir, "run only definitions whose digest is that of a file here");
-  app.add_flag("--any-migration", flags.any_migration, "run whatever the coordinator sends (implied on loopback)");
-  app.add_option("--exit-when-idle", flags.exit_when_idle, "end when no run of these targets was live for so long, such as 5m");
+  app.add_option("--slots", flags.slots, "shards in work at once (1 to 256)")
+      ->capture_default_str();
+  app.add_option("--migrations-dir", flags.migrations_dir,
+                 "run only definitions whose digest is that of a file here");
+  app.add_flag("--any-migration", flags.any_migration,
+               "run whatever the coordinator sends (implied on loopback)");
+  app.add_option("--exit-when-idle", flags.exit_when_idle,
+                 "end when no run of these targets was live for so long, such as 5m");
   app.add_option("--name", flags.name, "how it is called in lists (default: host:pid)");
-  app.add_flag("--insecure", flags.insecure, "allow plain text to coordinators that are not on loopback");
+  app.add_flag("--insecure", flags.insecure,
+               "allow plain text to coordinators that are not on loopback");
   app.add_option("-v,--verbosity", flags.verbosity, "log more (0 to 3)");
-  app.footer("Example: dunlin-agent --coordinator 127.0.0.1:7070 --target orders=@/etc/dunlin/orders.dsn\n"
-             "Exit codes: 0 ended (SIGTERM drains: the batches in flight end, leases are released), 2 bad options.");
+  app.footer(
+      "Example: dunlin-agent --coordinator 127.0.0.1:7070 --target orders=@/etc/dunlin/orders.dsn\n"
+      "Exit codes: 0 ended (SIGTERM drains: the batches in flight end, leases are released), 2 bad "
+      "options.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

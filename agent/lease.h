@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+
 #include "common/ids.h"
 #include "common/key_text.h"
 

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/limits.h"
 #include "common/migration/name.h"
 #include "common/migration/parser.h"
@@ -31,11 +32,13 @@ absl::Status DefinitionSource::CheckAllowed(const RunSpec& run) const {
     const std::filesystem::path path = std::filesystem::path(directory_) / (run.migration + ending);
     if (std::filesystem::file_size(path, error) > kMaxDefinitionBytes || error) continue;
     std::ifstream file(path, std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    const std::string bytes((std::istreambuf_iterator<char>(file)),
+                            std::istreambuf_iterator<char>());
     if (DigestOf(bytes) == run.digest) return absl::OkStatus();
   }
   return absl::FailedPreconditionError(
-      absl::StrCat("the agent's --migrations-dir has no ", run.migration, ".yaml with digest ", run.digest.substr(0, 12),
+      absl::StrCat("the agent's --migrations-dir has no ", run.migration, ".yaml with digest ",
+                   run.digest.substr(0, 12),
                    "; deploy the agents with the file that the run was started with, then resume"));
 }
 
@@ -46,7 +49,8 @@ absl::StatusOr<std::shared_ptr<const Definition>> DefinitionSource::Get(const Ru
     if (it != by_digest_.end()) return it->second;
   }
   DUNLIN_RETURN_IF_ERROR(CheckAllowed(run));
-  DUNLIN_ASSIGN_OR_RETURN(Definition parsed, ParseMigrationOrError(run.migration + ".yaml", run.definition));
+  DUNLIN_ASSIGN_OR_RETURN(Definition parsed,
+                          ParseMigrationOrError(run.migration + ".yaml", run.definition));
   auto definition = std::make_shared<const Definition>(std::move(parsed));
   MutexLock lock(mutex_);
   if (by_digest_.size() >= kMaxCached) by_digest_.clear();

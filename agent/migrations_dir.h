@@ -6,15 +6,17 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "agent/lease.h"
 #include "common/migration/definition.h"
 #include "common/mutex.h"
 
 namespace dunlin::agent {
 
-// Decides which definitions this agent runs, and parses them once each: the bytes must have the digest that the run recorded
-// (I9), and, with a directory, be those of a file in it (section "who trusts whom" of docs/architecture.md).
-// Thread safety: any thread. Holds at most kMaxCached definitions (I10).
+// Decides which definitions this agent runs, and parses them once each: the bytes must have the
+// digest that the run recorded (I9), and, with a directory, be those of a file in it (section "who
+// trusts whom" of docs/architecture.md). Thread safety: any thread. Holds at most kMaxCached
+// definitions (I10).
 class DefinitionSource {
  public:
   DefinitionSource(std::string directory, bool any_migration);

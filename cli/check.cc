@@ -1,10 +1,12 @@
+#include "agent/check/check.h"
+
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "agent/check/check.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include <nlohmann/json.hpp>
+
 #include "common/dsn_source.h"
 #include "common/migration/parser.h"
 #include "common/migration/sql_template.h"
@@ -17,13 +19,16 @@ using agent::Finding;
 std::vector<Finding> StaticFindings(const Definition& definition) {
   std::vector<Finding> findings;
   std::vector<std::string> names;
-  for (const ParameterDefinition& parameter : definition.parameters) names.push_back(parameter.name);
+  for (const ParameterDefinition& parameter : definition.parameters)
+    names.push_back(parameter.name);
   for (const StepDefinition& step : definition.steps) {
     for (const SqlText& text : step.batch) {
       const auto sql = SqlTemplate::Parse(text.sql, names);
       if (!sql.ok()) continue;  // the parser has said so
       for (const std::string& warning : sql->Warnings()) {
-        findings.push_back({.severity = Finding::Severity::kError, .where = absl::StrCat("line ", text.line), .message = warning});
+        findings.push_back({.severity = Finding::Severity::kError,
+                            .where = absl::StrCat("line ", text.line),
+                            .message = warning});
       }
     }
   }
@@ -63,13 +68,24 @@ int RunCheck(const GlobalOptions& global, const std::vector<std::string>& paths)
     nlohmann::json list = nlohmann::json::array();
     for (const Finding& finding : findings) {
       bad = bad || finding.severity == Finding::Severity::kError;
-      list.push_back({{"severity", NameOf(finding.severity)}, {"where", finding.where}, {"message", finding.message}, {"advice", finding.advice}});
+      list.push_back({{"severity", NameOf(finding.severity)},
+                      {"where", finding.where},
+                      {"message", finding.message},
+                      {"advice", finding.advice}});
       if (global.json()) continue;
-      std::cout << paths[i] << ": " << NameOf(finding.severity) << ": " << finding.where << ": " << finding.message
+      std::cout << paths[i] << ": " << NameOf(finding.severity) << ": " << finding.where << ": "
+                << finding.message
                 << (finding.advice.empty() ? "" : absl::StrCat("\n    ", finding.advice)) << "\n";
     }
-    if (global.json()) std::cout << nlohmann::json{{"file", paths[i]}, {"ok", !bad}, {"findings", list}}.dump() << "\n";
-    if (!global.json() && !bad) std::cout << paths[i] << ": ok" << (global.database.empty() ? " (the file alone; add --database DSN to check it against a database)" : "") << "\n";
+    if (global.json())
+      std::cout << nlohmann::json{{"file", paths[i]}, {"ok", !bad}, {"findings", list}}.dump()
+                << "\n";
+    if (!global.json() && !bad)
+      std::cout << paths[i] << ": ok"
+                << (global.database.empty()
+                        ? " (the file alone; add --database DSN to check it against a database)"
+                        : "")
+                << "\n";
     if (bad) worst = kNeedsPerson;
   }
   return worst;

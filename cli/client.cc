@@ -1,10 +1,10 @@
 #include "cli/client.h"
 
-#include <grpcpp/client_context.h>
-
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include <grpcpp/client_context.h>
+
 #include "common/clock.h"
 #include "common/rpc/status_convert.h"
 
@@ -15,12 +15,14 @@ constexpr absl::Duration kTryTimeout = absl::Seconds(5);
 constexpr absl::Duration kBetweenTries = absl::Milliseconds(200);
 
 bool Unreachable(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsResourceExhausted(status);
 }
 
 }  // namespace
 
-Client::Client(std::vector<std::shared_ptr<grpc::Channel>> channels, std::string where) : where_(std::move(where)) {
+Client::Client(std::vector<std::shared_ptr<grpc::Channel>> channels, std::string where)
+    : where_(std::move(where)) {
   for (const auto& channel : channels) {
     runs_.push_back(pb::RunService::NewStub(channel));
     fleet_.push_back(pb::FleetService::NewStub(channel));
@@ -28,7 +30,8 @@ Client::Client(std::vector<std::shared_ptr<grpc::Channel>> channels, std::string
 }
 
 template <typename Service, typename Method, typename Request, typename Response>
-absl::Status Client::Call(std::vector<std::unique_ptr<Service>>& stubs, Method method, const Request& request, Response& response) {
+absl::Status Client::Call(std::vector<std::unique_ptr<Service>>& stubs, Method method,
+                          const Request& request, Response& response) {
   Clock& clock = SystemClock();
   const absl::Duration until = clock.Monotonic() + kReadCommandTimeout;
   absl::Status last;
@@ -43,8 +46,11 @@ absl::Status Client::Call(std::vector<std::unique_ptr<Service>>& stubs, Method m
     if (until - clock.Monotonic() <= kBetweenTries) break;
     clock.SleepFor(kBetweenTries, {});
   }
-  return absl::UnavailableError(absl::StrCat("no answer from ", where_, " within ", absl::FormatDuration(kReadCommandTimeout), " (",
-                                             last.message(), "). Is it running, and is the address right? If this command was to change something, run it again: "
+  return absl::UnavailableError(absl::StrCat("no answer from ", where_, " within ",
+                                             absl::FormatDuration(kReadCommandTimeout), " (",
+                                             last.message(),
+                                             "). Is it running, and is the address right? If this "
+                                             "command was to change something, run it again: "
                                              "what was done already is not done twice"));
 }
 
@@ -104,7 +110,8 @@ absl::StatusOr<std::vector<pb::Shard>> Client::ListShards(const std::string& run
   return all;
 }
 
-absl::StatusOr<std::vector<pb::RunEvent>> Client::ListEvents(const std::string& run, bool audit_only) {
+absl::StatusOr<std::vector<pb::RunEvent>> Client::ListEvents(const std::string& run,
+                                                             bool audit_only) {
   std::vector<pb::RunEvent> all;
   pb::ListRunEventsRequest request;
   request.set_run(run);
@@ -133,7 +140,8 @@ absl::StatusOr<std::vector<pb::Agent>> Client::ListAgents() {
 }
 
 absl::Status Client::Watch(const std::string& run, int64_t after_revision,
-                           const std::function<bool(const pb::WatchRunResponse&)>& on_message, std::stop_token stop) {
+                           const std::function<bool(const pb::WatchRunResponse&)>& on_message,
+                           std::stop_token stop) {
   grpc::ClientContext context;
   const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   pb::WatchRunRequest request;

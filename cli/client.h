@@ -1,7 +1,5 @@
 #pragma once
 
-#include <grpcpp/channel.h>
-
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -10,18 +8,21 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/limits.h"
-#include "common/status_macros.h"
+#include <grpcpp/channel.h>
+
 #include "dunlin/v1/fleet_service.grpc.pb.h"
 #include "dunlin/v1/run_service.grpc.pb.h"
+
+#include "common/limits.h"
+#include "common/status_macros.h"
 
 namespace dunlin::cli {
 
 namespace pb = ::dunlin::v1;
 
-// Calls of one command over one or more coordinators: the next is asked when one cannot be reached, for ten seconds
-// in all. A request keeps its request_id over all tries, so that nothing happens twice.
-// Errors: UNAVAILABLE names the addresses and what to do.
+// Calls of one command over one or more coordinators: the next is asked when one cannot be reached,
+// for ten seconds in all. A request keeps its request_id over all tries, so that nothing happens
+// twice. Errors: UNAVAILABLE names the addresses and what to do.
 class Client {
  public:
   // `where`: the addresses, or the database, for messages.
@@ -37,13 +38,16 @@ class Client {
   absl::StatusOr<std::vector<pb::RunEvent>> ListEvents(const std::string& run, bool audit_only);
   absl::StatusOr<std::vector<pb::Agent>> ListAgents();
 
-  // Reads one stream until it ends or `on_message` answers false. UNAVAILABLE: it broke; go on from the last revision.
+  // Reads one stream until it ends or `on_message` answers false. UNAVAILABLE: it broke; go on from
+  // the last revision.
   absl::Status Watch(const std::string& run, int64_t after_revision,
-                     const std::function<bool(const pb::WatchRunResponse&)>& on_message, std::stop_token stop = {});
+                     const std::function<bool(const pb::WatchRunResponse&)>& on_message,
+                     std::stop_token stop = {});
 
  private:
   template <typename Service, typename Method, typename Request, typename Response>
-  absl::Status Call(std::vector<std::unique_ptr<Service>>& stubs, Method method, const Request& request, Response& response);
+  absl::Status Call(std::vector<std::unique_ptr<Service>>& stubs, Method method,
+                    const Request& request, Response& response);
 
   std::vector<std::unique_ptr<pb::RunService::Stub>> runs_;
   std::vector<std::unique_ptr<pb::FleetService::Stub>> fleet_;

@@ -3,14 +3,15 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "agent/ledger/installer.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "cli/watch.h"
+#include <nlohmann/json.hpp>
+
+#include "agent/ledger/installer.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/migration/name.h"
@@ -43,7 +44,8 @@ void PrintRun(const GlobalOptions& global, const pb::Run& run) {
     return;
   }
   std::cout << run.migration() << " on " << run.target() << "\n  " << ProgressLine(run) << "\n";
-  if (const std::string reason = WaitReason(run); !reason.empty()) std::cout << "  " << reason << "\n";
+  if (const std::string reason = WaitReason(run); !reason.empty())
+    std::cout << "  " << reason << "\n";
 }
 
 }  // namespace
@@ -64,7 +66,8 @@ absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::stri
     }
     std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     const ParseResult parsed = ParseMigration(path, bytes);
-    for (const FileProblem& problem : parsed.problems) absl::StrAppend(&problems, problem.ToString(), "\n");
+    for (const FileProblem& problem : parsed.problems)
+      absl::StrAppend(&problems, problem.ToString(), "\n");
     files.push_back({.name = name->full(), .bytes = std::move(bytes)});
   }
   if (!problems.empty()) {
@@ -74,8 +77,9 @@ absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::stri
   return files;
 }
 
-int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options, const std::vector<MigrationFile>& files,
-               const std::string& how_to_reach, std::vector<std::string>& live) {
+int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options,
+               const std::vector<MigrationFile>& files, const std::string& how_to_reach,
+               std::vector<std::string>& live) {
   int worst = kDone;
   for (const MigrationFile& file : files) {
     auto request = Command<pb::StartRunRequest>(global, options.reason);
@@ -96,16 +100,19 @@ int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& 
       line["created"] = started->created();
       std::cout << line.dump() << std::endl;
     } else if (started->created()) {
-      std::cout << run.migration() << " started on " << run.target() << ". Follow it: dunlin watch " << run.migration() << how_to_reach
-                << std::endl;
-    } else if (code == kDone) {
-      std::cout << run.migration() << " is finished on " << run.target() << " already, since " << TimeText(run.finish_time()) << std::endl;
-    } else if (code == kNotFinished) {
-      std::cout << run.migration() << " is " << StateName(run.state()) << " on " << run.target() << " already" << std::endl;
-    } else {
-      std::cerr << "dunlin: " << run.migration() << " is " << StateName(run.state()) << " on " << run.target()
-                << (WaitReason(run).empty() ? "" : absl::StrCat(" (", WaitReason(run), ")")) << ". Go on with: dunlin resume "
+      std::cout << run.migration() << " started on " << run.target() << ". Follow it: dunlin watch "
                 << run.migration() << how_to_reach << std::endl;
+    } else if (code == kDone) {
+      std::cout << run.migration() << " is finished on " << run.target() << " already, since "
+                << TimeText(run.finish_time()) << std::endl;
+    } else if (code == kNotFinished) {
+      std::cout << run.migration() << " is " << StateName(run.state()) << " on " << run.target()
+                << " already" << std::endl;
+    } else {
+      std::cerr << "dunlin: " << run.migration() << " is " << StateName(run.state()) << " on "
+                << run.target()
+                << (WaitReason(run).empty() ? "" : absl::StrCat(" (", WaitReason(run), ")"))
+                << ". Go on with: dunlin resume " << run.migration() << how_to_reach << std::endl;
     }
     if (code == kNeedsPerson) worst = std::max<int>(worst, kNeedsPerson);
   }
@@ -122,11 +129,14 @@ int RunStart(const GlobalOptions& global, const StartOptions& options) {
   if (!options.wait || live.empty()) return started;
   InstallInterrupt();
   const int watched = WatchRuns(*connection->client, live, {.json = global.json()});
-  if (watched == kInterrupted) std::cerr << "dunlin: detached; the run goes on. See it again: dunlin watch" << Reach(global) << "\n";
+  if (watched == kInterrupted)
+    std::cerr << "dunlin: detached; the run goes on. See it again: dunlin watch" << Reach(global)
+              << "\n";
   return std::max(started, watched);
 }
 
-int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason, absl::Duration timeout) {
+int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
+             absl::Duration timeout) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
   auto request = Command<pb::PauseRunRequest>(global, reason);
@@ -147,11 +157,13 @@ int RunPause(const GlobalOptions& global, const std::string& run, const std::str
     if (shard.state() == pb::Shard::STATE_LEASED) holders.push_back(shard.agent_name());
   }
   std::cerr << "dunlin: the command is recorded, but it is not PAUSED yet; still holding shards: "
-            << (holders.empty() ? "none" : absl::StrJoin(holders, ", ")) << ". They stop when their leases end at the latest\n";
+            << (holders.empty() ? "none" : absl::StrJoin(holders, ", "))
+            << ". They stop when their leases end at the latest\n";
   return kNotFinished;
 }
 
-int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason, int64_t stop_after_rows) {
+int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
+              int64_t stop_after_rows) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
   auto request = Command<pb::ResumeRunRequest>(global, reason);
@@ -172,8 +184,9 @@ int RunCancel(const GlobalOptions& global, const std::string& run, const std::st
   if (!cancelled.ok()) return Complain(cancelled.status());
   PrintRun(global, *cancelled);
   if (!global.json()) {
-    std::cout << "  What is done stays done: " << HumanCount(cancelled->rows_changed()) << " rows were changed in "
-              << HumanCount(cancelled->batches_done()) << " batches. `dunlin resume " << run << "` would go on from there\n";
+    std::cout << "  What is done stays done: " << HumanCount(cancelled->rows_changed())
+              << " rows were changed in " << HumanCount(cancelled->batches_done())
+              << " batches. `dunlin resume " << run << "` would go on from there\n";
   }
   return kDone;
 }
@@ -218,9 +231,11 @@ int RunList(const GlobalOptions& global) {
     std::cout << json{{"runs", all}}.dump() << "\n";
     return kDone;
   }
-  std::vector<std::vector<std::string>> rows = {{"MIGRATION", "TARGET", "STATE", "DONE", "ROWS", "STARTED", "BY"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"MIGRATION", "TARGET", "STATE", "DONE", "ROWS", "STARTED", "BY"}};
   for (const pb::Run& run : *runs) {
-    rows.push_back({run.migration(), run.target(), StateName(run.state()), absl::StrCat(static_cast<int>(PercentOf(run)), " %"),
+    rows.push_back({run.migration(), run.target(), StateName(run.state()),
+                    absl::StrCat(static_cast<int>(PercentOf(run)), " %"),
                     HumanCount(run.rows_done()), TimeText(run.create_time()), run.operator_name()});
   }
   std::cout << Table(rows);
@@ -246,17 +261,25 @@ int RunShow(const GlobalOptions& global, const std::string& name) {
     return kDone;
   }
   PrintRun(global, *run);
-  std::cout << "  " << run->description() << (run->owner().empty() ? "" : absl::StrCat(" (owner ", run->owner(), ")")) << "\n"
+  std::cout << "  " << run->description()
+            << (run->owner().empty() ? "" : absl::StrCat(" (owner ", run->owner(), ")")) << "\n"
             << "  run " << run->run_id() << ", digest " << run->digest().substr(0, 12) << "\n"
-            << "  started by " << run->operator_name() << ", " << TimeText(run->create_time()) << "; finished "
-            << TimeText(run->finish_time(), run->has_finish_time()) << "\n"
-            << "  " << HumanCount(run->rows_changed()) << " rows changed in " << HumanCount(run->batches_done()) << " batches; "
-            << run->shards().done() << " of " << run->shards().total() << " shards done\n"
-            << "  limits: " << run->limits().concurrency() << " shards at once (" << run->concurrency_allowed() << " allowed now)"
-            << (run->limits().rows_per_second() > 0 ? absl::StrCat(", ", HumanCount(run->limits().rows_per_second()), " rows/s") : "") << "\n\n";
+            << "  started by " << run->operator_name() << ", " << TimeText(run->create_time())
+            << "; finished " << TimeText(run->finish_time(), run->has_finish_time()) << "\n"
+            << "  " << HumanCount(run->rows_changed()) << " rows changed in "
+            << HumanCount(run->batches_done()) << " batches; " << run->shards().done() << " of "
+            << run->shards().total() << " shards done\n"
+            << "  limits: " << run->limits().concurrency() << " shards at once ("
+            << run->concurrency_allowed() << " allowed now)"
+            << (run->limits().rows_per_second() > 0
+                    ? absl::StrCat(", ", HumanCount(run->limits().rows_per_second()), " rows/s")
+                    : "")
+            << "\n\n";
   for (const pb::RunEvent& event : *events) {
     std::cout << "  " << TimeText(event.event_time()) << "  " << event.actor() << "  "
-              << (event.kind() == "run_state_changed" ? absl::StrCat(event.old_value(), " → ", event.new_value()) : event.kind())
+              << (event.kind() == "run_state_changed"
+                      ? absl::StrCat(event.old_value(), " → ", event.new_value())
+                      : event.kind())
               << (event.reason().empty() ? "" : absl::StrCat(": ", event.reason())) << "\n";
   }
   return kDone;
@@ -267,15 +290,20 @@ int RunEvents(const GlobalOptions& global, const std::string& name, bool all) {
   if (!connection.ok()) return Complain(connection.status());
   const auto events = connection->client->ListEvents(name, !all);
   if (!events.ok()) return Complain(events.status());
-  std::vector<std::vector<std::string>> rows = {{"REVISION", "TIME", "WHO", "WHAT", "FROM → TO", "WHY"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"REVISION", "TIME", "WHO", "WHAT", "FROM → TO", "WHY"}};
   for (const pb::RunEvent& event : *events) {
     if (global.json()) {
       std::cout << EventJson(event).dump() << "\n";
       continue;
     }
-    rows.push_back({absl::StrCat(event.revision()), TimeText(event.event_time()),
-                    event.peer().empty() ? event.actor() : absl::StrCat(event.actor(), " from ", event.peer()), event.kind(),
-                    event.old_value().empty() ? event.new_value() : absl::StrCat(event.old_value(), " → ", event.new_value()), event.reason()});
+    rows.push_back(
+        {absl::StrCat(event.revision()), TimeText(event.event_time()),
+         event.peer().empty() ? event.actor() : absl::StrCat(event.actor(), " from ", event.peer()),
+         event.kind(),
+         event.old_value().empty() ? event.new_value()
+                                   : absl::StrCat(event.old_value(), " → ", event.new_value()),
+         event.reason()});
   }
   if (!global.json()) std::cout << Table(rows);
   return kDone;
@@ -299,7 +327,8 @@ int RunWatch(const GlobalOptions& global, const std::string& run, int64_t from_r
     }
   }
   InstallInterrupt();
-  return WatchRuns(*connection->client, runs, {.from_revision = from_revision, .json = global.json()});
+  return WatchRuns(*connection->client, runs,
+                   {.from_revision = from_revision, .json = global.json()});
 }
 
 int RunAgents(const GlobalOptions& global) {
@@ -313,10 +342,13 @@ int RunAgents(const GlobalOptions& global) {
     std::cout << json{{"agents", all}}.dump() << "\n";
     return kDone;
   }
-  std::vector<std::vector<std::string>> rows = {{"AGENT", "STATE", "SLOTS", "TARGETS", "LAST HEARD OF", "VERSION"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"AGENT", "STATE", "SLOTS", "TARGETS", "LAST HEARD OF", "VERSION"}};
   for (const pb::Agent& agent : *agents) {
-    rows.push_back({agent.name(), agent.connected() ? "connected" : "silent", absl::StrCat(agent.slots_used(), "/", agent.slots()),
-                    absl::StrJoin(agent.targets(), ","), TimeText(agent.last_heartbeat_time()), agent.version()});
+    rows.push_back({agent.name(), agent.connected() ? "connected" : "silent",
+                    absl::StrCat(agent.slots_used(), "/", agent.slots()),
+                    absl::StrJoin(agent.targets(), ","), TimeText(agent.last_heartbeat_time()),
+                    agent.version()});
   }
   std::cout << Table(rows);
   return kDone;

@@ -18,8 +18,10 @@ struct StartOptions {
   std::string reason;
 };
 int RunStart(const GlobalOptions& global, const StartOptions& options);
-int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason, absl::Duration timeout);
-int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason, int64_t stop_after_rows);
+int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
+             absl::Duration timeout);
+int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
+              int64_t stop_after_rows);
 int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason);
 int RunStatus(const GlobalOptions& global, const std::string& run);
 int RunList(const GlobalOptions& global);
@@ -43,8 +45,10 @@ struct MigrationFile {
   std::string bytes;
 };
 absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::string>& paths);
-// Starts each; prints what happened. The runs that are live in `live`. Returns the exit code so far.
-int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options, const std::vector<MigrationFile>& files,
-               const std::string& how_to_reach, std::vector<std::string>& live);
+// Starts each; prints what happened. The runs that are live in `live`. Returns the exit code so
+// far.
+int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options,
+               const std::vector<MigrationFile>& files, const std::string& how_to_reach,
+               std::vector<std::string>& live);
 
 }  // namespace dunlin::cli

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/exit_code.h"
+
 #include "common/dsn_source.h"
 #include "common/pg/connection.h"
 #include "common/rpc/channel.h"
@@ -37,9 +38,11 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
   if (!options.database.empty()) {
     DUNLIN_ASSIGN_OR_RETURN(const Secret dsn, ReadDsn(options.database));
     DUNLIN_RETURN_IF_ERROR(pg::ValidateDsn(dsn));
-    auto made = coordinator::Coordinator::Make({.store_dsn = dsn, .migrate_schema = false, .background = false});
+    auto made = coordinator::Coordinator::Make(
+        {.store_dsn = dsn, .migrate_schema = false, .background = false});
     if (absl::IsNotFound(made.status())) {
-      return absl::NotFoundError(absl::StrCat(made.status().message(), "; `dunlin local FILE --database …` makes one"));
+      return absl::NotFoundError(
+          absl::StrCat(made.status().message(), "; `dunlin local FILE --database …` makes one"));
     }
     if (!made.ok()) return made.status();
     connection.in_process = *std::move(made);
@@ -50,14 +53,17 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
   }
   if (options.coordinator.empty()) {
     return absl::InvalidArgumentError(
-        "where to? Say --coordinator HOST:PORT (or set DUNLIN_COORDINATOR), or --database DSN (or DUNLIN_DATABASE) for what `dunlin local` runs");
+        "where to? Say --coordinator HOST:PORT (or set DUNLIN_COORDINATOR), or --database DSN (or "
+        "DUNLIN_DATABASE) for what `dunlin local` runs");
   }
   std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (const absl::string_view part : absl::StrSplit(options.coordinator, ',', absl::SkipWhitespace())) {
+  for (const absl::string_view part :
+       absl::StrSplit(options.coordinator, ',', absl::SkipWhitespace())) {
     DUNLIN_RETURN_IF_ERROR(ValidateAddress(part));
     channels.push_back(MakeChannel(std::string(part)));
   }
-  connection.client = std::make_unique<Client>(std::move(channels), absl::StrCat("coordinator ", options.coordinator));
+  connection.client = std::make_unique<Client>(std::move(channels),
+                                               absl::StrCat("coordinator ", options.coordinator));
   return connection;
 }
 

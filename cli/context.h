@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "cli/client.h"
+
 #include "coordinator/coordinator.h"
 
 namespace dunlin::cli {
@@ -18,8 +19,8 @@ struct GlobalOptions {
   bool json() const { return output == "json"; }
 };
 
-// A way to a coordinator: over the network, or inside this process on the store that `dunlin local` keeps in the database
-// (coordinators are stateless, so that just works).
+// A way to a coordinator: over the network, or inside this process on the store that `dunlin local`
+// keeps in the database (coordinators are stateless, so that just works).
 struct Connection {
   std::unique_ptr<coordinator::Coordinator> in_process;  // outlives the client
   std::unique_ptr<Client> client;

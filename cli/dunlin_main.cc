@@ -1,8 +1,8 @@
-// dunlin: the command line. The only place that sees CLI11; what commands do is in commands.cc, local.cc, check.cc and watch.cc.
+// dunlin: the command line. The only place that sees CLI11; what commands do is in commands.cc,
+// local.cc, check.cc and watch.cc.
 #include <pwd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
@@ -11,6 +11,8 @@
 
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include <CLI/CLI.hpp>
+
 #include "common/log.h"
 #include "common/text/duration.h"
 
@@ -18,7 +20,8 @@ namespace dunlin::cli {
 namespace {
 
 constexpr const char* kExitCodes =
-    "Exit codes: 0 done, 1 failed or needs a person, 2 bad input or unknown run, 3 not finished yet,\n"
+    "Exit codes: 0 done, 1 failed or needs a person, 2 bad input or unknown run, 3 not finished "
+    "yet,\n"
     "4 coordinator or database unreachable, 5 refused, 130 Ctrl-C.";
 
 std::string UserName() {
@@ -39,13 +42,19 @@ struct Everything {
 };
 
 void AddGlobals(CLI::App& app, GlobalOptions& global) {
-  app.add_option("--coordinator", global.coordinator, "HOST:PORT[,HOST:PORT…] of the coordinators")->envname("DUNLIN_COORDINATOR");
-  app.add_option("--database", global.database, "DSN or @FILE of a database that `dunlin local` works on")->envname("DUNLIN_DATABASE");
-  app.add_option("--operator", global.operator_name, "who you are, for the log of events (default: your user name)");
-  app.add_option("-o,--output", global.output, "text or json")->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--coordinator", global.coordinator, "HOST:PORT[,HOST:PORT…] of the coordinators")
+      ->envname("DUNLIN_COORDINATOR");
+  app.add_option("--database", global.database,
+                 "DSN or @FILE of a database that `dunlin local` works on")
+      ->envname("DUNLIN_DATABASE");
+  app.add_option("--operator", global.operator_name,
+                 "who you are, for the log of events (default: your user name)");
+  app.add_option("-o,--output", global.output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
 }
 
-CLI::App* AddCommand(CLI::App& app, const std::string& name, const std::string& what, const std::string& example) {
+CLI::App* AddCommand(CLI::App& app, const std::string& name, const std::string& what,
+                     const std::string& example) {
   CLI::App* command = app.add_subcommand(name, what);
   command->footer("Example: " + example + "\n" + kExitCodes);
   command->fallthrough();
@@ -69,20 +78,27 @@ bool ParseSets(Everything& all) {
 
 void AddStartOptions(CLI::App* command, Everything& all) {
   command->add_option("FILE", all.files, "migration files")->required();
-  command->add_option("--stop-after", all.stop_after, "pause after about so many rows (a canary)")->check(CLI::NonNegativeNumber);
+  command->add_option("--stop-after", all.stop_after, "pause after about so many rows (a canary)")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
   command->add_option("--reason", all.reason, "why, for the log of events");
 }
 
 void AddDriving(CLI::App& app, Everything& all) {
-  CLI::App* start = AddCommand(app, "start", "start migrations; returns at once", "dunlin start db/data_migrations/20261123120000_x.yaml --wait");
+  CLI::App* start = AddCommand(app, "start", "start migrations; returns at once",
+                               "dunlin start db/data_migrations/20261123120000_x.yaml --wait");
   AddStartOptions(start, all);
   start->add_flag("--wait", all.start.wait, "show progress until the end; Ctrl-C detaches");
-  start->callback([&all] { all.chosen = [&all] { return ParseSets(all) ? RunStart(all.global, all.start) : kUsage; }; });
+  start->callback([&all] {
+    all.chosen = [&all] { return ParseSets(all) ? RunStart(all.global, all.start) : kUsage; };
+  });
 
-  CLI::App* local = AddCommand(app, "local", "run migrations in this process, against one database", "dunlin local 20261123120000_x.yaml --database postgresql://localhost/app");
+  CLI::App* local =
+      AddCommand(app, "local", "run migrations in this process, against one database",
+                 "dunlin local 20261123120000_x.yaml --database postgresql://localhost/app");
   AddStartOptions(local, all);
-  local->add_option("--slots", all.local.slots, "shards at once, at most")->check(CLI::Range(1, 256));
+  local->add_option("--slots", all.local.slots, "shards at once, at most")
+      ->check(CLI::Range(1, 256));
   local->add_option("-v,--verbosity", all.local.verbosity, "log more (1 to 3)");
   local->callback([&all] {
     all.chosen = [&all] {
@@ -92,7 +108,9 @@ void AddDriving(CLI::App& app, Everything& all) {
     };
   });
 
-  CLI::App* pause = AddCommand(app, "pause", "stop a run between two batches; returns when nothing of it runs any more", "dunlin pause 20261123120000 --reason 'checkout is slow'");
+  CLI::App* pause = AddCommand(
+      app, "pause", "stop a run between two batches; returns when nothing of it runs any more",
+      "dunlin pause 20261123120000 --reason 'checkout is slow'");
   pause->add_option("RUN", all.run, "name, version or run id")->required();
   pause->add_option("--reason", all.reason, "why");
   pause->add_option("--timeout", all.timeout, "how long to wait for PAUSED")->capture_default_str();
@@ -103,19 +121,26 @@ void AddDriving(CLI::App& app, Everything& all) {
       return RunPause(all.global, all.run, all.reason, *timeout);
     };
   });
-  CLI::App* resume = AddCommand(app, "resume", "go on from the checkpoints", "dunlin resume 20261123120000");
+  CLI::App* resume =
+      AddCommand(app, "resume", "go on from the checkpoints", "dunlin resume 20261123120000");
   resume->add_option("RUN", all.run, "name, version or run id")->required();
   resume->add_option("--reason", all.reason, "why");
-  resume->add_option("--stop-after", all.stop_after, "pause again after about so many rows")->check(CLI::NonNegativeNumber);
-  resume->callback([&all] { all.chosen = [&all] { return RunResume(all.global, all.run, all.reason, all.stop_after); }; });
-  CLI::App* cancel = AddCommand(app, "cancel", "end a run; what is done stays done", "dunlin cancel 20261123120000 --reason 'wrong column'");
+  resume->add_option("--stop-after", all.stop_after, "pause again after about so many rows")
+      ->check(CLI::NonNegativeNumber);
+  resume->callback([&all] {
+    all.chosen = [&all] { return RunResume(all.global, all.run, all.reason, all.stop_after); };
+  });
+  CLI::App* cancel = AddCommand(app, "cancel", "end a run; what is done stays done",
+                                "dunlin cancel 20261123120000 --reason 'wrong column'");
   cancel->add_option("RUN", all.run, "name, version or run id")->required();
   cancel->add_option("--reason", all.reason, "why");
-  cancel->callback([&all] { all.chosen = [&all] { return RunCancel(all.global, all.run, all.reason); }; });
+  cancel->callback(
+      [&all] { all.chosen = [&all] { return RunCancel(all.global, all.run, all.reason); }; });
 }
 
 void AddLooking(CLI::App& app, Everything& all) {
-  CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run", "dunlin status 20261123120000 -o json");
+  CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run",
+                                "dunlin status 20261123120000 -o json");
   status->add_option("RUN", all.run, "name, version or run id; without: all live runs");
   status->callback([&all] { all.chosen = [&all] { return RunStatus(all.global, all.run); }; });
   CLI::App* list = AddCommand(app, "list", "all runs, newest first", "dunlin list");
@@ -123,22 +148,32 @@ void AddLooking(CLI::App& app, Everything& all) {
   CLI::App* show = AddCommand(app, "show", "the story of a run", "dunlin show 20261123120000");
   show->add_option("RUN", all.run, "name, version or run id")->required();
   show->callback([&all] { all.chosen = [&all] { return RunShow(all.global, all.run); }; });
-  CLI::App* events = AddCommand(app, "events", "who did what, when, why and from where", "dunlin events 20261123120000");
+  CLI::App* events = AddCommand(app, "events", "who did what, when, why and from where",
+                                "dunlin events 20261123120000");
   events->add_option("RUN", all.run, "name, version or run id")->required();
   events->add_flag("--all", all.all_events, "also leases and shards");
-  events->callback([&all] { all.chosen = [&all] { return RunEvents(all.global, all.run, all.all_events); }; });
-  CLI::App* watch = AddCommand(app, "watch", "live progress; reconnects by itself", "dunlin watch 20261123120000");
+  events->callback(
+      [&all] { all.chosen = [&all] { return RunEvents(all.global, all.run, all.all_events); }; });
+  CLI::App* watch = AddCommand(app, "watch", "live progress; reconnects by itself",
+                               "dunlin watch 20261123120000");
   watch->add_option("RUN", all.run, "name, version or run id; without: all live runs");
-  watch->add_option("--from", all.from_revision, "go on after this revision")->check(CLI::NonNegativeNumber);
-  watch->callback([&all] { all.chosen = [&all] { return RunWatch(all.global, all.run, all.from_revision); }; });
+  watch->add_option("--from", all.from_revision, "go on after this revision")
+      ->check(CLI::NonNegativeNumber);
+  watch->callback(
+      [&all] { all.chosen = [&all] { return RunWatch(all.global, all.run, all.from_revision); }; });
   CLI::App* agents = AddCommand(app, "agents", "who is connected", "dunlin agents");
   agents->callback([&all] { all.chosen = [&all] { return RunAgents(all.global); }; });
-  CLI::App* check = AddCommand(app, "check", "validate files; with --database also against it", "dunlin check db/data_migrations/*.yaml --database postgresql://localhost/app");
+  CLI::App* check =
+      AddCommand(app, "check", "validate files; with --database also against it",
+                 "dunlin check db/data_migrations/*.yaml --database postgresql://localhost/app");
   check->add_option("FILE", all.files, "migration files")->required();
   check->callback([&all] { all.chosen = [&all] { return RunCheck(all.global, all.files); }; });
-  CLI::App* ledger = app.add_subcommand("ledger", "the record that Dunlin keeps in a target database");
+  CLI::App* ledger =
+      app.add_subcommand("ledger", "the record that Dunlin keeps in a target database");
   ledger->require_subcommand(1);
-  CLI::App* ledger_sql = AddCommand(*ledger, "sql", "print idempotent SQL for schema dunlin and its grants", "dunlin ledger sql --role dunlin_agent | psql -d app");
+  CLI::App* ledger_sql =
+      AddCommand(*ledger, "sql", "print idempotent SQL for schema dunlin and its grants",
+                 "dunlin ledger sql --role dunlin_agent | psql -d app");
   ledger_sql->add_option("--role", all.role, "the role that agents connect as");
   ledger_sql->callback([&all] { all.chosen = [&all] { return RunLedgerSql(all.role); }; });
 }

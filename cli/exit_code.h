@@ -1,6 +1,7 @@
 #pragma once
 
 #include "absl/status/status.h"
+
 #include "dunlin/v1/run.pb.h"
 
 namespace dunlin::cli {
@@ -8,11 +9,11 @@ namespace dunlin::cli {
 // A contract: scripts rely on it (docs/cli.md).
 enum ExitCode {
   kDone = 0,
-  kNeedsPerson = 1,   // failed, paused, cancelled
-  kUsage = 2,         // bad input, an unknown run
-  kNotFinished = 3,   // keep waiting
-  kUnreachable = 4,   // coordinator, store or database
-  kRefused = 5,       // permission, frozen digest, somebody else at it
+  kNeedsPerson = 1,  // failed, paused, cancelled
+  kUsage = 2,        // bad input, an unknown run
+  kNotFinished = 3,  // keep waiting
+  kUnreachable = 4,  // coordinator, store or database
+  kRefused = 5,      // permission, frozen digest, somebody else at it
   kInterrupted = 130,
 };
 

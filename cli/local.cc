@@ -1,4 +1,5 @@
-// `dunlin local`: coordinator and agent in one process against one database, store included. No port.
+// `dunlin local`: coordinator and agent in one process against one database, store included. No
+// port.
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -10,10 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "agent/agent.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/watch.h"
+
+#include "agent/agent.h"
 #include "common/clock.h"
 #include "common/dsn_source.h"
 #include "common/log.h"
@@ -24,7 +26,8 @@ namespace dunlin::cli {
 namespace {
 
 // Session-level, on a connection that does nothing else: as long as it lives, so does this process.
-constexpr const char* kTryLock = "SELECT pg_try_advisory_lock(7305809122113404), current_database()";
+constexpr const char* kTryLock =
+    "SELECT pg_try_advisory_lock(7305809122113404), current_database()";
 constexpr const char* kHolder = R"sql(
 SELECT string_agg('pid ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), 'unnamed') || ')', ', ')
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
@@ -41,7 +44,8 @@ absl::StatusOr<Lock> TakeLock(const Secret& dsn) {
   pg::SessionPins pins;
   pins.application_name = "dunlin/local";
   Lock lock;
-  DUNLIN_ASSIGN_OR_RETURN(lock.connection, pg::Connection::Connect(dsn, pg::MakeSessionOptions(pins)));
+  DUNLIN_ASSIGN_OR_RETURN(lock.connection,
+                          pg::Connection::Connect(dsn, pg::MakeSessionOptions(pins)));
   Clock& clock = SystemClock();
   const absl::Duration until = clock.Monotonic() + kLockWait;
   while (true) {
@@ -52,9 +56,10 @@ absl::StatusOr<Lock> TakeLock(const Secret& dsn) {
     clock.SleepFor(absl::Milliseconds(50), {});
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result holder, lock.connection->Query(kHolder));
-  return absl::PermissionDeniedError(absl::StrCat("another `dunlin local` works on database ", lock.database, " already: ",
-                                                  holder.IsNull(0, 0) ? std::string("unknown") : holder.Text(0, 0),
-                                                  ". See it with: dunlin watch --database …"));
+  return absl::PermissionDeniedError(
+      absl::StrCat("another `dunlin local` works on database ", lock.database,
+                   " already: ", holder.IsNull(0, 0) ? std::string("unknown") : holder.Text(0, 0),
+                   ". See it with: dunlin watch --database …"));
 }
 
 // Waits until all have ended, showing progress. Ctrl-C ends it early.
@@ -67,12 +72,13 @@ void PrintEnd(Client& client, const GlobalOptions& global, const std::vector<std
     const auto run = client.GetRun(id);
     if (!run.ok() || global.json()) continue;
     if (run->state() == pb::Run::STATE_FINISHED) {
-      std::cout << run->migration() << " finished: " << run->rows_changed() << " rows changed in " << run->batches_done() << " batches"
-                << std::endl;
+      std::cout << run->migration() << " finished: " << run->rows_changed() << " rows changed in "
+                << run->batches_done() << " batches" << std::endl;
     } else if (ExitCodeOf(run->state()) == kNeedsPerson) {
-      std::cerr << "dunlin: " << run->migration() << " needs you: " << (run->error().empty() ? run->reason() : run->error())
-                << "\ndunlin: then go on with: dunlin resume " << run->migration() << " --database … && dunlin local FILE --database …"
-                << std::endl;
+      std::cerr << "dunlin: " << run->migration()
+                << " needs you: " << (run->error().empty() ? run->reason() : run->error())
+                << "\ndunlin: then go on with: dunlin resume " << run->migration()
+                << " --database … && dunlin local FILE --database …" << std::endl;
     }
   }
 }
@@ -81,7 +87,8 @@ void PrintEnd(Client& client, const GlobalOptions& global, const std::vector<std
 
 int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   if (global.database.empty()) {
-    return Complain(absl::InvalidArgumentError("which database? Say --database DSN (or set DUNLIN_DATABASE)"));
+    return Complain(
+        absl::InvalidArgumentError("which database? Say --database DSN (or set DUNLIN_DATABASE)"));
   }
   const auto files = ReadFiles(options.start.files);
   if (!files.ok()) return Complain(files.status());
@@ -90,9 +97,11 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   InstallInterrupt();
   const auto lock = TakeLock(*dsn);
   if (!lock.ok()) return Complain(lock.status());
-  auto coordinator = coordinator::Coordinator::Make({.store_dsn = *dsn, .single_target = lock->database});
+  auto coordinator =
+      coordinator::Coordinator::Make({.store_dsn = *dsn, .single_target = lock->database});
   if (!coordinator.ok()) return Complain(coordinator.status());
-  // Whoever held leases here is dead: its lock is gone. Fencing makes it safe even if that were wrong.
+  // Whoever held leases here is dead: its lock is gone. Fencing makes it safe even if that were
+  // wrong.
   const absl::Status revoked = (*coordinator)->RevokeAllLeases("a new dunlin local took over");
   if (!revoked.ok()) return Complain(revoked);
 
@@ -106,9 +115,11 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   std::jthread worker([&](std::stop_token stop) { (*agent)->Run(stop); });
   std::atomic<bool> lock_lost = false;
   std::jthread guard([&](std::stop_token stop) {
-    while (!stop.stop_requested() && !lock->connection->broken()) SystemClock().SleepFor(absl::Milliseconds(500), stop);
+    while (!stop.stop_requested() && !lock->connection->broken())
+      SystemClock().SleepFor(absl::Milliseconds(500), stop);
     if (stop.stop_requested()) return;
-    // Another `local` may begin now; the leases are fenced, so both are safe, but only one should go on.
+    // Another `local` may begin now; the leases are fenced, so both are safe, but only one should
+    // go on.
     lock_lost = true;
     worker.request_stop();
     kill(getpid(), SIGTERM);
@@ -125,12 +136,15 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   if (watched != kInterrupted) PrintEnd(client, global, live);
   (*coordinator)->Shutdown();
   if (lock_lost) {
-    std::cerr << "dunlin: the database ended the connection that says this process lives; run the same command again to go on" << std::endl;
+    std::cerr << "dunlin: the database ended the connection that says this process lives; run the "
+                 "same command again to go on"
+              << std::endl;
     return kUnreachable;
   }
   if (watched == kInterrupted) {
-    std::cerr << "dunlin: stopped between two batches; nothing is half done. Go on with: dunlin local "
-              << absl::StrJoin(options.start.files, " ") << " --database …" << std::endl;
+    std::cerr
+        << "dunlin: stopped between two batches; nothing is half done. Go on with: dunlin local "
+        << absl::StrJoin(options.start.files, " ") << " --database …" << std::endl;
   }
   return std::max(started, watched);
 }

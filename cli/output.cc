@@ -1,13 +1,14 @@
 #include "cli/output.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include <nlohmann/json.hpp>
+
 #include "common/text/duration.h"
 
 namespace dunlin::cli {
@@ -15,11 +16,14 @@ namespace {
 
 using nlohmann::json;
 
-std::string WithoutPrefix(const std::string& name) { return std::string(absl::StripPrefix(name, "STATE_")); }
+std::string WithoutPrefix(const std::string& name) {
+  return std::string(absl::StripPrefix(name, "STATE_"));
+}
 
 json TimeJson(bool present, const google::protobuf::Timestamp& time) {
   if (!present) return nullptr;
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromUnixNanos(time.seconds() * 1'000'000'000 + time.nanos()),
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ",
+                          absl::FromUnixNanos(time.seconds() * 1'000'000'000 + time.nanos()),
                           absl::UTCTimeZone());
 }
 
@@ -30,23 +34,28 @@ json KeyJson(const google::protobuf::RepeatedPtrField<std::string>& key) {
 
 // Display cells: bytes that do not continue a UTF-8 character.
 size_t Cells(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 }  // namespace
 
 std::string StateName(v1::Run::State state) { return WithoutPrefix(v1::Run::State_Name(state)); }
-std::string StateName(v1::Shard::State state) { return WithoutPrefix(v1::Shard::State_Name(state)); }
+std::string StateName(v1::Shard::State state) {
+  return WithoutPrefix(v1::Shard::State_Name(state));
+}
 
 std::string TimeText(const google::protobuf::Timestamp& time, bool present) {
   if (!present) return "-";
-  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", absl::FromUnixSeconds(time.seconds()),
+                          absl::UTCTimeZone());
 }
 
 double PercentOf(const v1::Run& run) {
   if (run.state() == v1::Run::STATE_FINISHED) return 100;
   if (run.rows_total() <= 0) return 0;
-  const double percent = 100.0 * static_cast<double>(run.rows_done()) / static_cast<double>(run.rows_total());
+  const double percent =
+      100.0 * static_cast<double>(run.rows_done()) / static_cast<double>(run.rows_total());
   // 100 % is said when it is done, not when the estimate is reached.
   return std::min(99.9, percent);
 }
@@ -66,11 +75,16 @@ std::string Bar(double percent, int width) {
 }
 
 std::string ProgressLine(const v1::Run& run) {
-  std::string line = absl::StrFormat("%-10s %5.1f %%  %s / %s rows", StateName(run.state()), PercentOf(run),
-                                     HumanCount(run.rows_done()), HumanCount(run.rows_total()));
-  if (run.rows_per_second() >= 1) absl::StrAppend(&line, "  ", HumanCount(static_cast<int64_t>(run.rows_per_second())), " rows/s");
-  if (run.has_eta_seconds()) absl::StrAppend(&line, "  ETA ", HumanDuration(absl::Seconds(run.eta_seconds())));
-  if (run.shards().total() > 0) absl::StrAppend(&line, "  shards ", run.shards().done(), "/", run.shards().total());
+  std::string line =
+      absl::StrFormat("%-10s %5.1f %%  %s / %s rows", StateName(run.state()), PercentOf(run),
+                      HumanCount(run.rows_done()), HumanCount(run.rows_total()));
+  if (run.rows_per_second() >= 1)
+    absl::StrAppend(&line, "  ", HumanCount(static_cast<int64_t>(run.rows_per_second())),
+                    " rows/s");
+  if (run.has_eta_seconds())
+    absl::StrAppend(&line, "  ETA ", HumanDuration(absl::Seconds(run.eta_seconds())));
+  if (run.shards().total() > 0)
+    absl::StrAppend(&line, "  shards ", run.shards().done(), "/", run.shards().total());
   return line;
 }
 
@@ -99,57 +113,73 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 json RunJson(const v1::Run& run) {
-  json out = {
-      {"run_id", run.run_id()},
-      {"migration", run.migration()},
-      {"target", run.target()},
-      {"state", StateName(run.state())},
-      {"reason", run.reason()},
-      {"throttled_reason", run.throttled_reason()},
-      {"rows_done", run.rows_done()},
-      {"rows_total", run.rows_total()},
-      {"rows_changed", run.rows_changed()},
-      {"rows_quarantined", run.rows_quarantined()},
-      {"rows_per_second", run.rows_per_second()},
-      {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
-      {"shards",
-       {{"total", run.shards().total()}, {"done", run.shards().done()}, {"leased", run.shards().leased()}, {"pending", run.shards().pending()}}},
-      {"error", run.error()},
-      {"revision", run.revision()},
-      {"step", run.step()},
-      {"steps", run.steps()},
-      {"batches_done", run.batches_done()},
-      {"digest", run.digest()},
-      {"operator", run.operator_name()},
-      {"owner", run.owner()},
-      {"description", run.description()},
-      {"create_time", TimeJson(run.has_create_time(), run.create_time())},
-      {"start_time", TimeJson(run.has_start_time(), run.start_time())},
-      {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
-      {"concurrency_allowed", run.concurrency_allowed()},
-      {"limits", {{"concurrency", run.limits().concurrency()}, {"rows_per_second", run.limits().rows_per_second()}}},
-      {"stop_after_rows", run.stop_after_rows()}};
+  json out = {{"run_id", run.run_id()},
+              {"migration", run.migration()},
+              {"target", run.target()},
+              {"state", StateName(run.state())},
+              {"reason", run.reason()},
+              {"throttled_reason", run.throttled_reason()},
+              {"rows_done", run.rows_done()},
+              {"rows_total", run.rows_total()},
+              {"rows_changed", run.rows_changed()},
+              {"rows_quarantined", run.rows_quarantined()},
+              {"rows_per_second", run.rows_per_second()},
+              {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
+              {"shards",
+               {{"total", run.shards().total()},
+                {"done", run.shards().done()},
+                {"leased", run.shards().leased()},
+                {"pending", run.shards().pending()}}},
+              {"error", run.error()},
+              {"revision", run.revision()},
+              {"step", run.step()},
+              {"steps", run.steps()},
+              {"batches_done", run.batches_done()},
+              {"digest", run.digest()},
+              {"operator", run.operator_name()},
+              {"owner", run.owner()},
+              {"description", run.description()},
+              {"create_time", TimeJson(run.has_create_time(), run.create_time())},
+              {"start_time", TimeJson(run.has_start_time(), run.start_time())},
+              {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
+              {"concurrency_allowed", run.concurrency_allowed()},
+              {"limits",
+               {{"concurrency", run.limits().concurrency()},
+                {"rows_per_second", run.limits().rows_per_second()}}},
+              {"stop_after_rows", run.stop_after_rows()}};
   out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
-  out["parameters"] = std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());
+  out["parameters"] =
+      std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());
   return out;
 }
 
 json ShardJson(const v1::Shard& shard) {
-  return {{"shard_id", shard.shard_id()},   {"step", shard.step()},
-          {"relation", shard.relation()},   {"lower", KeyJson(shard.lower_key_text())},
-          {"upper", KeyJson(shard.upper_key_text())}, {"cursor", KeyJson(shard.cursor_key_text())},
-          {"state", StateName(shard.state())}, {"epoch", shard.epoch()},
-          {"batches_done", shard.batches_done()}, {"rows_done", shard.rows_done()},
-          {"rows_changed", shard.rows_changed()}, {"rows_total", shard.rows_total()},
-          {"agent", shard.agent_name()},    {"waiting_reason", shard.waiting_reason()},
+  return {{"shard_id", shard.shard_id()},
+          {"step", shard.step()},
+          {"relation", shard.relation()},
+          {"lower", KeyJson(shard.lower_key_text())},
+          {"upper", KeyJson(shard.upper_key_text())},
+          {"cursor", KeyJson(shard.cursor_key_text())},
+          {"state", StateName(shard.state())},
+          {"epoch", shard.epoch()},
+          {"batches_done", shard.batches_done()},
+          {"rows_done", shard.rows_done()},
+          {"rows_changed", shard.rows_changed()},
+          {"rows_total", shard.rows_total()},
+          {"agent", shard.agent_name()},
+          {"waiting_reason", shard.waiting_reason()},
           {"revision", shard.revision()}};
 }
 
 json EventJson(const v1::RunEvent& event) {
-  return {{"revision", event.revision()}, {"time", TimeJson(event.has_event_time(), event.event_time())},
-          {"kind", event.kind()},         {"actor", event.actor()},
-          {"reason", event.reason()},     {"peer", event.peer()},
-          {"shard_id", event.shard_id()}, {"old_value", event.old_value()},
+  return {{"revision", event.revision()},
+          {"time", TimeJson(event.has_event_time(), event.event_time())},
+          {"kind", event.kind()},
+          {"actor", event.actor()},
+          {"reason", event.reason()},
+          {"peer", event.peer()},
+          {"shard_id", event.shard_id()},
+          {"old_value", event.old_value()},
           {"new_value", event.new_value()}};
 }
 
@@ -160,7 +190,8 @@ json AgentJson(const v1::Agent& agent) {
           {"targets", std::vector<std::string>(agent.targets().begin(), agent.targets().end())},
           {"slots", agent.slots()},
           {"slots_used", agent.slots_used()},
-          {"last_heartbeat_time", TimeJson(agent.has_last_heartbeat_time(), agent.last_heartbeat_time())},
+          {"last_heartbeat_time",
+           TimeJson(agent.has_last_heartbeat_time(), agent.last_heartbeat_time())},
           {"connected", agent.connected()}};
 }
 

@@ -1,9 +1,10 @@
 // What people and scripts read. Pure but for the final write.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "dunlin/v1/agent.pb.h"
 #include "dunlin/v1/run.pb.h"

@@ -8,7 +8,6 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
@@ -16,6 +15,8 @@
 #include "absl/strings/str_format.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include <nlohmann/json.hpp>
+
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "common/text/duration.h"
@@ -49,10 +50,13 @@ void PrintJson(int64_t revision, const char* kind, nlohmann::json body) {
 }
 
 void PrintUpdate(const v1::WatchRunResponse& message) {
-  if (message.has_snapshot()) PrintJson(message.revision(), "snapshot", {{"run", RunJson(message.snapshot().run())}});
+  if (message.has_snapshot())
+    PrintJson(message.revision(), "snapshot", {{"run", RunJson(message.snapshot().run())}});
   if (!message.has_changes()) return;
-  for (const v1::RunEvent& event : message.changes().events()) PrintJson(event.revision(), "event", EventJson(event));
-  for (const v1::Shard& shard : message.changes().shards()) PrintJson(shard.revision(), "shard", {{"shard", ShardJson(shard)}});
+  for (const v1::RunEvent& event : message.changes().events())
+    PrintJson(event.revision(), "event", EventJson(event));
+  for (const v1::Shard& shard : message.changes().shards())
+    PrintJson(shard.revision(), "shard", {{"shard", ShardJson(shard)}});
   PrintJson(message.revision(), "run", {{"run", RunJson(message.changes().run())}});
 }
 
@@ -92,9 +96,9 @@ std::string Cut(const std::string& text, int width) {
 std::string Paint(v1::Run::State state, const std::string& text) {
   static const bool colours = std::getenv("NO_COLOR") == nullptr;
   if (!colours) return text;
-  const char* code = state == v1::Run::STATE_FINISHED                                             ? "32"
+  const char* code = state == v1::Run::STATE_FINISHED                                   ? "32"
                      : state == v1::Run::STATE_FAILED || state == v1::Run::STATE_PAUSED ? "31"
-                                                                                                  : "36";
+                                                                                        : "36";
   return absl::StrCat("\x1b[", code, "m", text, "\x1b[0m");
 }
 
@@ -104,11 +108,13 @@ std::vector<std::string> Draw(Watched& watched, const std::string& name, int wid
   if (!watched.known) return {Cut(absl::StrCat(name, "  …"), width)};
   const v1::Run& run = watched.run;
   std::vector<std::string> lines;
-  lines.push_back(Cut(absl::StrCat(run.migration(), " on ", run.target(),
-                                   run.steps() > 1 ? absl::StrCat("  step ", run.step(), " of ", run.steps()) : ""),
-                      width));
+  lines.push_back(Cut(
+      absl::StrCat(run.migration(), " on ", run.target(),
+                   run.steps() > 1 ? absl::StrCat("  step ", run.step(), " of ", run.steps()) : ""),
+      width));
   const int bar = std::clamp(width - 12, 10, 60);
-  lines.push_back(absl::StrCat("  ", Paint(run.state(), Bar(PercentOf(run), bar)), absl::StrFormat(" %5.1f %%", PercentOf(run))));
+  lines.push_back(absl::StrCat("  ", Paint(run.state(), Bar(PercentOf(run), bar)),
+                               absl::StrFormat(" %5.1f %%", PercentOf(run))));
   lines.push_back(Cut(absl::StrCat("  ", ProgressLine(run)), width));
   std::map<std::string, int> by_agent;
   for (const auto& [id, shard] : watched.shards) {
@@ -116,7 +122,8 @@ std::vector<std::string> Draw(Watched& watched, const std::string& name, int wid
   }
   if (!by_agent.empty()) {
     std::string agents = "  agents ";
-    for (const auto& [agent, count] : by_agent) absl::StrAppend(&agents, " ", agent, " (", count, count == 1 ? " shard)" : " shards)");
+    for (const auto& [agent, count] : by_agent)
+      absl::StrAppend(&agents, " ", agent, " (", count, count == 1 ? " shard)" : " shards)");
     lines.push_back(Cut(agents, width));
   }
   const std::string reason = watched.away ? "coordinator away, reconnecting" : WaitReason(run);
@@ -128,7 +135,8 @@ class Screen {
  public:
   explicit Screen(bool terminal) : terminal_(terminal) {}
 
-  void Show(const std::vector<std::string>& names, std::vector<std::unique_ptr<Watched>>& watched, bool last) {
+  void Show(const std::vector<std::string>& names, std::vector<std::unique_ptr<Watched>>& watched,
+            bool last) {
     if (terminal_) {
       ShowInPlace(names, watched);
     } else {
@@ -137,7 +145,8 @@ class Screen {
   }
 
  private:
-  void ShowInPlace(const std::vector<std::string>& names, std::vector<std::unique_ptr<Watched>>& watched) {
+  void ShowInPlace(const std::vector<std::string>& names,
+                   std::vector<std::unique_ptr<Watched>>& watched) {
     const int width = TerminalWidth() - 1;
     std::string out;
     if (drawn_ > 0) absl::StrAppend(&out, "\x1b[", drawn_, "A");
@@ -153,21 +162,25 @@ class Screen {
     std::cout << out << std::flush;
   }
 
-  void ShowPlain(const std::vector<std::string>& names, std::vector<std::unique_ptr<Watched>>& watched, bool last) {
+  void ShowPlain(const std::vector<std::string>& names,
+                 std::vector<std::unique_ptr<Watched>>& watched, bool last) {
     const absl::Duration now = SystemClock().Monotonic();
     for (size_t i = 0; i < watched.size(); ++i) {
       MutexLock lock(watched[i]->mutex);
       if (!watched[i]->known) continue;
-      const std::string reason = watched[i]->away ? "coordinator away, reconnecting" : WaitReason(watched[i]->run);
+      const std::string reason =
+          watched[i]->away ? "coordinator away, reconnecting" : WaitReason(watched[i]->run);
       const std::string what = absl::StrCat(StateName(watched[i]->run.state()), "|", reason);
       const bool changed = what != said_[names[i]];
-      const bool due = now - said_at_[names[i]] >= kPlainEvery && watched[i]->run.revision() != revision_[names[i]];
-      if (!changed && !due && !(last && watched[i]->run.revision() != revision_[names[i]])) continue;
+      const bool due = now - said_at_[names[i]] >= kPlainEvery &&
+                       watched[i]->run.revision() != revision_[names[i]];
+      if (!changed && !due && !(last && watched[i]->run.revision() != revision_[names[i]]))
+        continue;
       said_[names[i]] = what;
       said_at_[names[i]] = now;
       revision_[names[i]] = watched[i]->run.revision();
-      std::cout << watched[i]->run.migration() << "  " << ProgressLine(watched[i]->run) << (reason.empty() ? "" : "  (" + reason + ")")
-                << std::endl;
+      std::cout << watched[i]->run.migration() << "  " << ProgressLine(watched[i]->run)
+                << (reason.empty() ? "" : "  (" + reason + ")") << std::endl;
     }
   }
 
@@ -179,17 +192,21 @@ class Screen {
 };
 
 // One stream, renewed until the run ends: nothing is missed over the death of a coordinator (I11).
-void FollowRun(Client& client, const std::string& run, const WatchOptions& options, Watched& watched, std::stop_token stop) {
+void FollowRun(Client& client, const std::string& run, const WatchOptions& options,
+               Watched& watched, std::stop_token stop) {
   int64_t revision = options.from_revision;
   while (!stop.stop_requested()) {
-    const absl::Status ended = client.Watch(run, revision, [&](const v1::WatchRunResponse& message) {
-      revision = std::max(revision, message.revision());
-      if (message.has_snapshot()) revision = message.revision();
-      if (options.json) PrintUpdate(message);
-      Take(watched, message);
-      MutexLock lock(watched.mutex);
-      return !stop.stop_requested() && !watched.done;
-    }, stop);
+    const absl::Status ended = client.Watch(
+        run, revision,
+        [&](const v1::WatchRunResponse& message) {
+          revision = std::max(revision, message.revision());
+          if (message.has_snapshot()) revision = message.revision();
+          if (options.json) PrintUpdate(message);
+          Take(watched, message);
+          MutexLock lock(watched.mutex);
+          return !stop.stop_requested() && !watched.done;
+        },
+        stop);
     {
       MutexLock lock(watched.mutex);
       if (watched.done || stop.stop_requested()) return;
@@ -215,9 +232,10 @@ int WatchRuns(Client& client, const std::vector<std::string>& runs, const WatchO
   std::vector<std::jthread> threads;
   for (const std::string& run : runs) {
     watched.push_back(std::make_unique<Watched>());
-    threads.emplace_back([&client, run, &options, raw = watched.back().get()](std::stop_token stop) {
-      FollowRun(client, run, options, *raw, stop);
-    });
+    threads.emplace_back(
+        [&client, run, &options, raw = watched.back().get()](std::stop_token stop) {
+          FollowRun(client, run, options, *raw, stop);
+        });
   }
   Screen screen(isatty(STDOUT_FILENO) != 0);
   bool all_done = false;

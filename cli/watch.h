@@ -16,8 +16,9 @@ struct WatchOptions {
   bool until_end = true;
 };
 
-// Shows runs until each has ended: bars in place on a terminal, plain lines without one, one JSON event a line with `json`.
-// Reconnects by itself and goes on from the last revision. Returns the worst exit code of the runs; 130 after Ctrl-C.
+// Shows runs until each has ended: bars in place on a terminal, plain lines without one, one JSON
+// event a line with `json`. Reconnects by itself and goes on from the last revision. Returns the
+// worst exit code of the runs; 130 after Ctrl-C.
 int WatchRuns(Client& client, const std::vector<std::string>& runs, const WatchOptions& options);
 
 }  // namespace dunlin::cli

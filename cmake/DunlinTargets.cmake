@@ -23,8 +23,7 @@ function(dunlin_binary)
 endfunction()
 
 # dunlin_test(NAME x_test SRCS x_test.cc … LABELS unit|db|e2e|slow DEPS …)
-# Tests that carry a label other than `unit` get the shared PostgreSQL server of the ctest run
-# (tests/CMakeLists.txt, fixture `pg`).
+# Tests that need PostgreSQL start a scratch server of their own (tests/testlib/pg_server.h).
 function(dunlin_test)
   cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;LABELS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
@@ -34,10 +33,8 @@ function(dunlin_test)
     set(ARG_TIMEOUT 120)
   endif()
   set(properties LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
-  if(NOT "unit" IN_LIST ARG_LABELS)
-    list(APPEND properties FIXTURES_REQUIRED pg
-         ENVIRONMENT "DUNLIN_TEST_PG_FILE=${CMAKE_BINARY_DIR}/test_pg.env;DUNLIN_BIN_DIR=${DUNLIN_BIN_DIR}")
-  endif()
+  list(APPEND properties ENVIRONMENT
+       "DUNLIN_BIN_DIR=${DUNLIN_BIN_DIR};DUNLIN_CASES_DIR=${CMAKE_SOURCE_DIR}/tests/e2e/cases")
   if(ARG_SERIAL)
     list(APPEND properties RUN_SERIAL TRUE)
   endif()

@@ -6,13 +6,14 @@
 
 namespace dunlin {
 
-// Exponential back-off with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-// Pure but for the injected random source. Thread safety: one thread.
+// Exponential back-off with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS
+// Architecture Blog, 2015). Pure but for the injected random source. Thread safety: one thread.
 class Backoff {
  public:
   // `random01` answers uniformly in [0, 1).
   Backoff(absl::Duration base, absl::Duration cap, std::function<double()> random01);
-  // The next wait: uniform in [base/2, min(cap, base · 2^n)]; the floor keeps a lucky draw from spinning.
+  // The next wait: uniform in [base/2, min(cap, base · 2^n)]; the floor keeps a lucky draw from
+  // spinning.
   absl::Duration Next();
   void Reset() { attempts_ = 0; }
   int attempts() const { return attempts_; }

@@ -11,8 +11,8 @@ namespace dunlin {
 class Clock {
  public:
   virtual ~Clock() = default;
-  // Monotonic, and it counts suspension of the machine (CLOCK_BOOTTIME); its zero means nothing. Never decides
-  // ownership: that is the store's clock alone.
+  // Monotonic, and it counts suspension of the machine (CLOCK_BOOTTIME); its zero means nothing.
+  // Never decides ownership: that is the store's clock alone.
   virtual absl::Duration Monotonic() const = 0;
   // Wall-clock time, for people.
   virtual absl::Time Now() const = 0;

@@ -13,10 +13,13 @@ absl::StatusOr<Secret> ReadDsn(const std::string& text) {
   std::ifstream file(path);
   std::string line;
   if (!file || !std::getline(file, line)) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot read a connection string from the file ", path));
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot read a connection string from the file ", path));
   }
   line = std::string(absl::StripAsciiWhitespace(line));
-  if (line.empty()) return absl::InvalidArgumentError(absl::StrCat("the first line of ", path, " is empty; expected a connection string"));
+  if (line.empty())
+    return absl::InvalidArgumentError(
+        absl::StrCat("the first line of ", path, " is empty; expected a connection string"));
   return Secret(line);
 }
 

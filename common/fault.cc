@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+
 #include "common/fault_points.h"
 #include "common/log.h"
 #include "common/mutex.h"
@@ -37,7 +38,8 @@ struct Table {
 absl::Status ParseInto(absl::string_view spec, std::map<std::string, Fault>& out) {
   for (absl::string_view item : absl::StrSplit(spec, ',', absl::SkipWhitespace())) {
     const std::vector<std::string> halves = absl::StrSplit(item, absl::MaxSplits('=', 1));
-    if (halves.size() != 2) return absl::InvalidArgumentError(absl::StrCat("not name=action: ", item));
+    if (halves.size() != 2)
+      return absl::InvalidArgumentError(absl::StrCat("not name=action: ", item));
     bool known = false;
     for (const char* name : kFaultPoints) known = known || halves[0] == name;
     if (!known) return absl::InvalidArgumentError(absl::StrCat("unknown fault point ", halves[0]));
@@ -48,7 +50,8 @@ absl::Status ParseInto(absl::string_view spec, std::map<std::string, Fault>& out
                             (action.size() < 2 || absl::SimpleAtoi(action[1], &fault.delay_ms));
     const bool action_ok = fault.action == "crash" || fault.action == "stop" ||
                            fault.action == "error" || fault.action == "delay";
-    if (!numbers_ok || !action_ok) return absl::InvalidArgumentError(absl::StrCat("unknown action ", halves[1]));
+    if (!numbers_ok || !action_ok)
+      return absl::InvalidArgumentError(absl::StrCat("unknown action ", halves[1]));
     out[halves[0]] = fault;
   }
   return absl::OkStatus();

@@ -1,8 +1,9 @@
-// Named fault points: DUNLIN_FAULT("agent.batch.after_fence"). Compiled in only with DUNLIN_FAULTS=ON; a release
-// build holds neither the calls nor the names. Set by the environment for child processes, or in-process by tests:
+// Named fault points: DUNLIN_FAULT("agent.batch.after_fence"). Compiled in only with
+// DUNLIN_FAULTS=ON; a release build holds neither the calls nor the names. Set by the environment
+// for child processes, or in-process by tests:
 //   DUNLIN_FAULT="agent.batch.after_fence=crash@3,agent.claim.after=delay:200"
-// Actions: `crash` (SIGKILL to itself), `stop` (SIGSTOP to itself), `error` (the caller gets UNAVAILABLE),
-// `delay:<ms>`; `@n` = only the n-th hit (1-based), else every hit.
+// Actions: `crash` (SIGKILL to itself), `stop` (SIGSTOP to itself), `error` (the caller gets
+// UNAVAILABLE), `delay:<ms>`; `@n` = only the n-th hit (1-based), else every hit.
 #pragma once
 
 #include "absl/status/status.h"

@@ -1,10 +1,10 @@
 #include "common/ids.h"
 
-#include <openssl/rand.h>
-
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+
+#include <openssl/rand.h>
 
 namespace dunlin {
 

@@ -8,8 +8,8 @@
 namespace dunlin {
 
 // A key of one or more columns as PostgreSQL prints it under the pinned session settings.
-// Opaque: equality only. There is no `<`, because only the target orders keys ('10' < '9' as text; trap 1),
-// and no operator<<, because keys are row values (I8).
+// Opaque: equality only. There is no `<`, because only the target orders keys ('10' < '9' as text;
+// trap 1), and no operator<<, because keys are row values (I8).
 class KeyText {
  public:
   KeyText() = default;

@@ -1,4 +1,5 @@
-// Every bound on count and size that crosses the network or is kept in memory, with its why. Times that are contracts too.
+// Every bound on count and size that crosses the network or is kept in memory, with its why. Times
+// that are contracts too.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +8,14 @@
 
 namespace dunlin {
 
-// A migration file is read and reviewed by people; 1 MiB is far beyond that, and small against gRPC's 4 MiB default.
+// A migration file is read and reviewed by people; 1 MiB is far beyond that, and small against
+// gRPC's 4 MiB default.
 inline constexpr int64_t kMaxDefinitionBytes = 1 << 20;
-inline constexpr int64_t kMaxNameBytes = 200;       // migration, target, agent and operator names
-inline constexpr int64_t kMaxReasonBytes = 4096;    // reasons, problems
-inline constexpr int64_t kMaxKeyBytes = 8192;       // all columns of a key; btree entries end at 2,704 bytes
-inline constexpr int kMaxKeyColumns = 32;           // PostgreSQL's INDEX_MAX_KEYS
+inline constexpr int64_t kMaxNameBytes = 200;     // migration, target, agent and operator names
+inline constexpr int64_t kMaxReasonBytes = 4096;  // reasons, problems
+inline constexpr int64_t kMaxKeyBytes =
+    8192;                                  // all columns of a key; btree entries end at 2,704 bytes
+inline constexpr int kMaxKeyColumns = 32;  // PostgreSQL's INDEX_MAX_KEYS
 inline constexpr int kMaxParameters = 64;
 inline constexpr int kMaxLabels = 32;
 inline constexpr int kMaxTargetsPerAgent = 256;
@@ -21,7 +24,8 @@ inline constexpr int kMaxLeasesPerCall = 256;
 inline constexpr int kMaxShardsPerStep = 65536;
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
-// A full plan or reconcile report: kMaxShardsPerStep shards with short keys; long keys mean fewer shards.
+// A full plan or reconcile report: kMaxShardsPerStep shards with short keys; long keys mean fewer
+// shards.
 inline constexpr int kMaxMessageBytes = 32 << 20;
 
 inline constexpr absl::Duration kDefaultLeaseTtl = absl::Seconds(15);

@@ -6,8 +6,7 @@ namespace dunlin {
 
 void Event::Append(absl::string_view key, const std::string& value) {
   out_ << ' ' << key << '=';
-  const bool plain =
-      !value.empty() && value.find_first_of(" \"\\\n\r\t=") == std::string::npos;
+  const bool plain = !value.empty() && value.find_first_of(" \"\\\n\r\t=") == std::string::npos;
   if (plain) {
     out_ << value;
   } else {

@@ -1,16 +1,15 @@
 // One event, one line, key=value, the constant event name first:
 //   LOG(INFO) << Event("lease_granted").Kv("run", run_id).Kv("epoch", epoch);
-// INFO = a state change an operator asks about; WARNING = heals by itself; ERROR = someone must look. Nothing per
-// batch above VLOG(1). Never a key, a row value or a connection string (I8).
+// INFO = a state change an operator asks about; WARNING = heals by itself; ERROR = someone must
+// look. Nothing per batch above VLOG(1). Never a key, a row value or a connection string (I8).
 #pragma once
-
-#include <glog/logging.h>
 
 #include <ostream>
 #include <sstream>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include <glog/logging.h>
 
 namespace dunlin {
 
@@ -34,7 +33,8 @@ class Event {
   std::ostringstream out_;
 };
 
-// Sets glog up to write to stderr; call once in main. `verbosity` is glog's --v. Quiet shows only errors (the CLI).
+// Sets glog up to write to stderr; call once in main. `verbosity` is glog's --v. Quiet shows only
+// errors (the CLI).
 void InitLogging(const char* program, int verbosity, bool quiet);
 
 }  // namespace dunlin

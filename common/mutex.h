@@ -1,5 +1,5 @@
-// std::mutex with the attributes that clang's -Wthread-safety checks. Not absl::Mutex: in Debian's uninstrumented
-// library it makes ThreadSanitizer report races that are none.
+// std::mutex with the attributes that clang's -Wthread-safety checks. Not absl::Mutex: in Debian's
+// uninstrumented library it makes ThreadSanitizer report races that are none.
 #pragma once
 
 #include <condition_variable>

@@ -5,7 +5,8 @@
 
 namespace dunlin {
 
-// A string that must not be logged, such as a connection string: no operator<<, `Reveal()` is greppable (I8).
+// A string that must not be logged, such as a connection string: no operator<<, `Reveal()` is
+// greppable (I8).
 class Secret {
  public:
   Secret() = default;

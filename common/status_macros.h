@@ -1,4 +1,5 @@
-// The shape of abseil HEAD's macros (absent in Debian's 20220623), so that a later switch is a rename.
+// The shape of abseil HEAD's macros (absent in Debian's 20220623), so that a later switch is a
+// rename.
 #pragma once
 
 #include <utility>
@@ -11,8 +12,8 @@
 
 #define DUNLIN_RETURN_IF_ERROR(expr) \
   DUNLIN_RETURN_IF_ERROR_IMPL(DUNLIN_CONCAT(dunlin_status_, __LINE__), expr)
-#define DUNLIN_RETURN_IF_ERROR_IMPL(var, expr)     \
-  do {                                             \
+#define DUNLIN_RETURN_IF_ERROR_IMPL(var, expr)            \
+  do {                                                    \
     if (absl::Status var = (expr); !var.ok()) return var; \
   } while (false)
 

@@ -1,14 +1,14 @@
 #include "coordinator/coordinator.h"
 
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-
 #include <chrono>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/pg/connection.h"
@@ -24,7 +24,8 @@ namespace {
 constexpr absl::Duration kSweepInterval = absl::Milliseconds(250);
 constexpr absl::Duration kPruneInterval = absl::Minutes(5);
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
-// More threads than store connections: callers that wait for a connection do not keep others from being refused.
+// More threads than store connections: callers that wait for a connection do not keep others from
+// being refused.
 constexpr int kServerThreads = 64;
 
 absl::Status CheckOptions(const CoordinatorOptions& options) {
@@ -35,8 +36,10 @@ absl::Status CheckOptions(const CoordinatorOptions& options) {
   if (options.listen.empty()) return absl::OkStatus();
   DUNLIN_RETURN_IF_ERROR(ValidateAddress(options.listen));
   if (!IsLoopback(options.listen) && !options.insecure) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        options.listen, " is not a loopback address, and calls are plain text for now: listen on 127.0.0.1, or say --insecure if every host that can reach it is trusted"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.listen,
+                     " is not a loopback address, and calls are plain text for now: listen on "
+                     "127.0.0.1, or say --insecure if every host that can reach it is trusted"));
   }
   return absl::OkStatus();
 }
@@ -47,7 +50,9 @@ absl::Status CheckOptions(const CoordinatorOptions& options) {
 struct Coordinator::Impl {
   explicit Impl(const CoordinatorOptions& options_in)
       : options(options_in),
-        store({.dsn = options.store_dsn, .lease_ttl = options.lease_ttl, .single_target = options.single_target}),
+        store({.dsn = options.store_dsn,
+               .lease_ttl = options.lease_ttl,
+               .single_target = options.single_target}),
         hub(store),
         run_service(MakeRunService(store, hub)),
         fleet_service(MakeFleetService(store)),
@@ -58,7 +63,8 @@ struct Coordinator::Impl {
     Clock& clock = SystemClock();
     absl::Duration logged_at = -absl::InfiniteDuration();
     while (true) {
-      const absl::Status ready = options.migrate_schema ? store.MigrateSchema() : store.CheckSchema();
+      const absl::Status ready =
+          options.migrate_schema ? store.MigrateSchema() : store.CheckSchema();
       if (!options.wait_for_store || !absl::IsUnavailable(ready)) return ready;
       if (clock.Monotonic() - logged_at > kLogEvery) {
         LOG(WARNING) << Event("store_unreachable").Kv("why", ready.message());
@@ -75,7 +81,8 @@ struct Coordinator::Impl {
     builder.SetResourceQuota(quota);
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxMessageBytes);
-    // Two processes must not share a port unseen; a replacement can bind it as soon as the former has ended.
+    // Two processes must not share a port unseen; a replacement can bind it as soon as the former
+    // has ended.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
@@ -90,7 +97,8 @@ struct Coordinator::Impl {
     builder.RegisterService(agent_service.get());
     server = builder.BuildAndStart();
     if (server == nullptr || (!options.listen.empty() && port == 0)) {
-      return absl::AlreadyExistsError(absl::StrCat("cannot listen on ", options.listen, "; is another process on that port?"));
+      return absl::AlreadyExistsError(
+          absl::StrCat("cannot listen on ", options.listen, "; is another process on that port?"));
     }
     return absl::OkStatus();
   }
@@ -143,7 +151,8 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Make(CoordinatorOption
   DUNLIN_RETURN_IF_ERROR(impl->PrepareStore());
   DUNLIN_RETURN_IF_ERROR(impl->StartServer());
   if (options.background) {
-    impl->sweeper = std::jthread([raw = impl.get()](std::stop_token stop) { raw->RunSweeper(stop); });
+    impl->sweeper =
+        std::jthread([raw = impl.get()](std::stop_token stop) { raw->RunSweeper(stop); });
   }
   return std::unique_ptr<Coordinator>(new Coordinator(std::move(impl)));
 }
@@ -156,7 +165,9 @@ std::shared_ptr<grpc::Channel> Coordinator::InProcessChannel() {
 }
 
 int Coordinator::port() const { return impl_->port; }
-absl::Status Coordinator::RevokeAllLeases(const std::string& reason) { return impl_->store.RevokeAllLeases(reason); }
+absl::Status Coordinator::RevokeAllLeases(const std::string& reason) {
+  return impl_->store.RevokeAllLeases(reason);
+}
 void Coordinator::Shutdown() { impl_->Shutdown(); }
 
 }  // namespace dunlin::coordinator

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <grpcpp/channel.h>
-
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include <grpcpp/channel.h>
+
 #include "common/limits.h"
 #include "common/secret.h"
 
@@ -23,7 +23,8 @@ struct CoordinatorOptions {
   std::string single_target;
   // Creates or upgrades the store's schema; else it must be there.
   bool migrate_schema = true;
-  // Expires leases and looks after runs; off for one-shot commands, whose transactions do what they change.
+  // Expires leases and looks after runs; off for one-shot commands, whose transactions do what they
+  // change.
   bool background = true;
   // Waits for an absent store instead of failing (the daemon).
   bool wait_for_store = false;
@@ -33,8 +34,8 @@ struct CoordinatorOptions {
 // Thread safety: any thread. Blocking: Make() as its options say; Shutdown() up to two seconds.
 class Coordinator {
  public:
-  // INVALID_ARGUMENT bad options; UNAVAILABLE the store is away (unless wait_for_store); NOT_FOUND no store and not asked to make
-  // one; ALREADY_EXISTS the port is taken.
+  // INVALID_ARGUMENT bad options; UNAVAILABLE the store is away (unless wait_for_store); NOT_FOUND
+  // no store and not asked to make one; ALREADY_EXISTS the port is taken.
   static absl::StatusOr<std::unique_ptr<Coordinator>> Make(CoordinatorOptions options);
   ~Coordinator();
 

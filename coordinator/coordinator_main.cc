@@ -2,9 +2,10 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
+
+#include <CLI/CLI.hpp>
 
 #include "common/dsn_source.h"
 #include "common/log.h"
@@ -24,7 +25,8 @@ struct Flags {
 };
 
 absl::StatusOr<CoordinatorOptions> ToOptions(const Flags& flags) {
-  CoordinatorOptions options{.listen = flags.listen, .insecure = flags.insecure, .wait_for_store = true};
+  CoordinatorOptions options{
+      .listen = flags.listen, .insecure = flags.insecure, .wait_for_store = true};
   DUNLIN_ASSIGN_OR_RETURN(options.store_dsn, ReadDsn(flags.store));
   DUNLIN_ASSIGN_OR_RETURN(options.lease_ttl, ParseDuration(flags.lease_ttl));
   return options;
@@ -58,15 +60,22 @@ int RunCoordinator(const Flags& flags) {
 
 int main(int argc, char** argv) {
   dunlin::coordinator::Flags flags;
-  CLI::App app{"Partitions migrations into shards and leases them to agents; any number of replicas may share a store."};
+  CLI::App app{
+      "Partitions migrations into shards and leases them to agents; any number of replicas may "
+      "share a store."};
   app.set_version_flag("--version", "dunlin-coordinator 0.1.0");
-  app.add_option("--store", flags.store, "connection string of the store's own database, or @FILE with it")->required();
-  app.add_option("--listen", flags.listen, "HOST:PORT; port 0 takes a free one")->capture_default_str();
-  app.add_option("--lease-ttl", flags.lease_ttl, "how long a silent agent keeps a shard")->capture_default_str();
+  app.add_option("--store", flags.store,
+                 "connection string of the store's own database, or @FILE with it")
+      ->required();
+  app.add_option("--listen", flags.listen, "HOST:PORT; port 0 takes a free one")
+      ->capture_default_str();
+  app.add_option("--lease-ttl", flags.lease_ttl, "how long a silent agent keeps a shard")
+      ->capture_default_str();
   app.add_flag("--insecure", flags.insecure, "allow plain text on addresses that are not loopback");
   app.add_option("-v,--verbosity", flags.verbosity, "log more (0 to 3)");
-  app.footer("Example: dunlin-coordinator --store @/etc/dunlin/store.dsn --listen 127.0.0.1:7070\n"
-             "Exit codes: 0 ended by SIGTERM, 1 cannot start, 2 bad options.");
+  app.footer(
+      "Example: dunlin-coordinator --store @/etc/dunlin/store.dsn --listen 127.0.0.1:7070\n"
+      "Exit codes: 0 ended by SIGTERM, 1 cannot start, 2 bad options.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

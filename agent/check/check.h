@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "common/migration/definition.h"
 #include "common/secret.h"
 
@@ -18,8 +19,10 @@ struct Finding {
   std::string advice;   // what to change
 };
 
-// Looks at a migration on a real database, in read-only transactions: do its statements prepare, does each one's plan with the
-// batch bound use the key, and the facts of traps 10 to 13 (key, triggers, rules, foreign tables, partitions). Changes nothing.
-absl::StatusOr<std::vector<Finding>> CheckOnDatabase(const Secret& dsn, const Definition& definition);
+// Looks at a migration on a real database, in read-only transactions: do its statements prepare,
+// does each one's plan with the batch bound use the key, and the facts of traps 10 to 13 (key,
+// triggers, rules, foreign tables, partitions). Changes nothing.
+absl::StatusOr<std::vector<Finding>> CheckOnDatabase(const Secret& dsn,
+                                                     const Definition& definition);
 
 }  // namespace dunlin::agent

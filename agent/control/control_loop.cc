@@ -9,13 +9,15 @@
 namespace dunlin::agent {
 namespace {
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
-// While no coordinator answers; short, since a restarted one should find its agents within a second.
+// While no coordinator answers; short, since a restarted one should find its agents within a
+// second.
 constexpr absl::Duration kRetryBase = absl::Milliseconds(100);
 constexpr absl::Duration kRetryCap = absl::Seconds(1);
 }  // namespace
 
 ControlLoop::ControlLoop(Options options, CoordinatorClient& client,
-                         const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start, Clock& clock)
+                         const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start,
+                         Clock& clock)
     : options_(std::move(options)),
       client_(client),
       monitors_(monitors),
@@ -180,7 +182,8 @@ void ControlLoop::Run(std::stop_token stop) {
       if (draining_ && held_.empty()) return;
     }
     if (!registered_ && !Register()) {
-      // Draining without a coordinator: the leases end by themselves, the workers at their next look.
+      // Draining without a coordinator: the leases end by themselves, the workers at their next
+      // look.
       clock_.SleepFor(backoff_.Next(), draining_ ? std::stop_token() : stop);
       continue;
     }

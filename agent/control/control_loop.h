@@ -16,8 +16,8 @@
 
 namespace dunlin::agent {
 
-// One heartbeat for all leases: checkpoints and signals up, renewals, limits and commands down; acquires leases for free
-// slots. Run() is one thread's; Finished() may be called from any.
+// One heartbeat for all leases: checkpoints and signals up, renewals, limits and commands down;
+// acquires leases for free slots. Run() is one thread's; Finished() may be called from any.
 class ControlLoop {
  public:
   struct Options {
@@ -30,14 +30,16 @@ class ControlLoop {
   using StartFn = std::function<void(std::shared_ptr<LeaseHandle>)>;
 
   // References outlive the loop.
-  ControlLoop(Options options, CoordinatorClient& client, const std::vector<std::unique_ptr<TargetMonitor>>& monitors,
-              StartFn start, Clock& clock);
+  ControlLoop(Options options, CoordinatorClient& client,
+              const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start,
+              Clock& clock);
 
-  // Until `stop` is requested, or idle for long enough. Then drains: asks every worker to end after the batch in flight
-  // and goes on with heartbeats until all have.
+  // Until `stop` is requested, or idle for long enough. Then drains: asks every worker to end after
+  // the batch in flight and goes on with heartbeats until all have.
   void Run(std::stop_token stop);
 
-  // A worker has ended with this lease and has reported it. Wakes the loop, so that the slot is filled at once.
+  // A worker has ended with this lease and has reported it. Wakes the loop, so that the slot is
+  // filled at once.
   void Finished(const LeaseId& lease);
   AgentId agent() const;
 
@@ -62,7 +64,8 @@ class ControlLoop {
   Registration registration_;
   bool registered_ = false;
   bool draining_ = false;
-  std::string acquire_id_;  // of an AcquireLeases whose answer is still awaited: asked again under the same id
+  std::string acquire_id_;  // of an AcquireLeases whose answer is still awaited: asked again under
+                            // the same id
   absl::Duration last_live_ = absl::ZeroDuration();
   absl::Duration last_log_ = -absl::InfiniteDuration();
   absl::Duration next_heartbeat_ = absl::ZeroDuration();

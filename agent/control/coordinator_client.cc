@@ -1,15 +1,16 @@
 #include "agent/control/coordinator_client.h"
 
-#include <grpcpp/client_context.h>
-
 #include <chrono>
 #include <utility>
+
+#include <grpcpp/client_context.h>
+
+#include "dunlin/agent/v1/agent_service.grpc.pb.h"
 
 #include "agent/control/proto_convert.h"
 #include "common/log.h"
 #include "common/rpc/status_convert.h"
 #include "common/status_macros.h"
-#include "dunlin/agent/v1/agent_service.grpc.pb.h"
 
 namespace dunlin::agent {
 namespace {
@@ -26,7 +27,8 @@ constexpr absl::Duration kLongDeadline = absl::Seconds(30);
 struct CoordinatorClient::Stubs {
   std::vector<std::unique_ptr<pb::AgentService::Stub>> all;
 
-  // Asks each coordinator once, beginning with the one that answered last. Answers other than "cannot be reached" count.
+  // Asks each coordinator once, beginning with the one that answered last. Answers other than
+  // "cannot be reached" count.
   template <typename Method, typename Request, typename Response>
   absl::Status Call(std::atomic<size_t>& current, absl::Duration deadline, Method method,
                     const Request& request, Response& response) {
@@ -57,7 +59,8 @@ CoordinatorClient::CoordinatorClient(std::vector<std::shared_ptr<grpc::Channel>>
 CoordinatorClient::~CoordinatorClient() = default;
 
 absl::StatusOr<Registration> CoordinatorClient::Register(const std::string& name,
-                                                         const std::vector<std::string>& targets, int slots) {
+                                                         const std::vector<std::string>& targets,
+                                                         int slots) {
   pb::RegisterAgentRequest request;
   request.set_request_id(MakeUuid());
   request.set_name(name);
@@ -65,28 +68,32 @@ absl::StatusOr<Registration> CoordinatorClient::Register(const std::string& name
   request.mutable_targets()->Assign(targets.begin(), targets.end());
   request.set_slots(slots);
   pb::RegisterAgentResponse response;
-  DUNLIN_RETURN_IF_ERROR(stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::RegisterAgent, request, response));
+  DUNLIN_RETURN_IF_ERROR(
+      stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::RegisterAgent, request, response));
   return Registration{.agent = AgentId(response.agent_id()),
                       .heartbeat_interval = FromProto(response.heartbeat_interval_duration()),
                       .lease_duration = FromProto(response.lease_duration())};
 }
 
-absl::StatusOr<std::vector<Lease>> CoordinatorClient::AcquireLeases(const AgentId& agent,
-                                                                    const std::string& request_id, int leases_max,
-                                                                    const std::vector<TargetStatus>& targets) {
+absl::StatusOr<std::vector<Lease>> CoordinatorClient::AcquireLeases(
+    const AgentId& agent, const std::string& request_id, int leases_max,
+    const std::vector<TargetStatus>& targets) {
   pb::AcquireLeasesRequest request;
   request.set_request_id(request_id);
   request.set_agent_id(agent.value());
   request.set_leases_max(leases_max);
   for (const TargetStatus& target : targets) ToProto(target.identity, request.add_targets());
   pb::AcquireLeasesResponse response;
-  DUNLIN_RETURN_IF_ERROR(stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::AcquireLeases, request, response));
+  DUNLIN_RETURN_IF_ERROR(
+      stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::AcquireLeases, request, response));
   std::vector<Lease> leases;
   for (const pb::Lease& granted : response.leases()) {
     absl::StatusOr<Lease> lease = FromProto(granted);
     // It is not listed in the next heartbeat, and so goes back (trap 19).
     if (!lease.ok()) {
-      LOG(WARNING) << Event("lease_not_understood").Kv("lease", granted.lease_id()).Kv("why", lease.status().message());
+      LOG(WARNING) << Event("lease_not_understood")
+                          .Kv("lease", granted.lease_id())
+                          .Kv("why", lease.status().message());
       continue;
     }
     leases.push_back(*std::move(lease));
@@ -94,10 +101,9 @@ absl::StatusOr<std::vector<Lease>> CoordinatorClient::AcquireLeases(const AgentI
   return leases;
 }
 
-absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(const AgentId& agent,
-                                                             const std::vector<LeaseReport>& leases,
-                                                             const std::vector<TargetStatus>& targets,
-                                                             const std::vector<std::string>& pending_request_ids) {
+absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
+    const AgentId& agent, const std::vector<LeaseReport>& leases,
+    const std::vector<TargetStatus>& targets, const std::vector<std::string>& pending_request_ids) {
   pb::HeartbeatRequest request;
   request.set_agent_id(agent.value());
   for (const LeaseReport& lease : leases) {
@@ -113,16 +119,21 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(const AgentId& agen
     signals->set_target(target.identity.target);
     signals->set_foreign_transactions(target.foreign_transactions);
   }
-  request.mutable_pending_request_ids()->Assign(pending_request_ids.begin(), pending_request_ids.end());
+  request.mutable_pending_request_ids()->Assign(pending_request_ids.begin(),
+                                                pending_request_ids.end());
   pb::HeartbeatResponse response;
   const absl::Duration deadline = stubs_->all.size() > 1 ? kShortDeadline : kDeadline;
-  DUNLIN_RETURN_IF_ERROR(stubs_->Call(current_, deadline, &pb::AgentService::Stub::Heartbeat, request, response));
-  HeartbeatAnswer answer{.work_available = response.work_available(), .runs_live = response.runs_live()};
-  for (const pb::LeaseDirective& directive : response.directives()) answer.directives.push_back(FromProto(directive));
+  DUNLIN_RETURN_IF_ERROR(
+      stubs_->Call(current_, deadline, &pb::AgentService::Stub::Heartbeat, request, response));
+  HeartbeatAnswer answer{.work_available = response.work_available(),
+                         .runs_live = response.runs_live()};
+  for (const pb::LeaseDirective& directive : response.directives())
+    answer.directives.push_back(FromProto(directive));
   return answer;
 }
 
-absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId& lease, const SplitReport& split) {
+absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId& lease,
+                                            const SplitReport& split) {
   pb::ReportSplitRequest request;
   request.set_request_id(MakeUuid());
   request.set_agent_id(agent.value());
@@ -138,8 +149,10 @@ absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId&
   return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::ReportSplit, request, response);
 }
 
-absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseId& lease, const ShardId& shard,
-                                              Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper) {
+absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseId& lease,
+                                              const ShardId& shard, Epoch epoch,
+                                              const Checkpoint& checkpoint,
+                                              const OptionalKey& upper) {
   pb::CompleteShardRequest request;
   request.set_request_id(MakeUuid());
   request.set_agent_id(agent.value());
@@ -149,11 +162,13 @@ absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseI
   ToProto(checkpoint, request.mutable_checkpoint());
   if (upper) ToProto(*upper, request.mutable_upper());
   pb::CompleteShardResponse response;
-  return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::CompleteShard, request, response);
+  return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::CompleteShard, request,
+                      response);
 }
 
-absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,
-                                             Epoch task_epoch, const TaskResult& result) {
+absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId& lease,
+                                             const TaskId& task, Epoch task_epoch,
+                                             const TaskResult& result) {
   pb::CompleteTaskRequest request;
   request.set_request_id(MakeUuid());
   request.set_agent_id(agent.value());
@@ -162,10 +177,12 @@ absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId
   request.set_task_epoch(task_epoch.value());
   ToProto(result, &request);
   pb::CompleteTaskResponse response;
-  return stubs_->Call(current_, kLongDeadline, &pb::AgentService::Stub::CompleteTask, request, response);
+  return stubs_->Call(current_, kLongDeadline, &pb::AgentService::Stub::CompleteTask, request,
+                      response);
 }
 
-absl::Status CoordinatorClient::ReleaseLeases(const AgentId& agent, const std::vector<Release>& releases) {
+absl::Status CoordinatorClient::ReleaseLeases(const AgentId& agent,
+                                              const std::vector<Release>& releases) {
   pb::ReleaseLeasesRequest request;
   request.set_request_id(MakeUuid());
   request.set_agent_id(agent.value());
@@ -176,7 +193,8 @@ absl::Status CoordinatorClient::ReleaseLeases(const AgentId& agent, const std::v
     ToProto(release.problem, out->mutable_problem());
   }
   pb::ReleaseLeasesResponse response;
-  return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::ReleaseLeases, request, response);
+  return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::ReleaseLeases, request,
+                      response);
 }
 
 }  // namespace dunlin::agent

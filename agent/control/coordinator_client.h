@@ -1,13 +1,13 @@
 #pragma once
 
-#include <grpcpp/channel.h>
-
 #include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include <grpcpp/channel.h>
+
 #include "agent/lease.h"
 #include "common/ids.h"
 
@@ -52,25 +52,29 @@ struct Release {
   Problem problem;
 };
 
-// Typed calls of AgentService over one or more coordinators: when one cannot be reached, the next is asked (they are
-// all alike). Thread safety: any thread. Blocking: at most the call's deadline per address.
-// Errors: UNAVAILABLE none answers; ABORTED the lease is not ours; NOT_FOUND the agent is unknown: register again.
+// Typed calls of AgentService over one or more coordinators: when one cannot be reached, the next
+// is asked (they are all alike). Thread safety: any thread. Blocking: at most the call's deadline
+// per address. Errors: UNAVAILABLE none answers; ABORTED the lease is not ours; NOT_FOUND the agent
+// is unknown: register again.
 class CoordinatorClient {
  public:
   explicit CoordinatorClient(std::vector<std::shared_ptr<grpc::Channel>> channels);
   ~CoordinatorClient();
 
-  absl::StatusOr<Registration> Register(const std::string& name, const std::vector<std::string>& targets, int slots);
-  absl::StatusOr<std::vector<Lease>> AcquireLeases(const AgentId& agent, const std::string& request_id, int leases_max,
+  absl::StatusOr<Registration> Register(const std::string& name,
+                                        const std::vector<std::string>& targets, int slots);
+  absl::StatusOr<std::vector<Lease>> AcquireLeases(const AgentId& agent,
+                                                   const std::string& request_id, int leases_max,
                                                    const std::vector<TargetStatus>& targets);
-  absl::StatusOr<HeartbeatAnswer> Heartbeat(const AgentId& agent, const std::vector<LeaseReport>& leases,
+  absl::StatusOr<HeartbeatAnswer> Heartbeat(const AgentId& agent,
+                                            const std::vector<LeaseReport>& leases,
                                             const std::vector<TargetStatus>& targets,
                                             const std::vector<std::string>& pending_request_ids);
   absl::Status ReportSplit(const AgentId& agent, const LeaseId& lease, const SplitReport& split);
-  absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const ShardId& shard, Epoch epoch,
-                             const Checkpoint& checkpoint, const OptionalKey& upper);
-  absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task, Epoch task_epoch,
-                            const TaskResult& result);
+  absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const ShardId& shard,
+                             Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper);
+  absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,
+                            Epoch task_epoch, const TaskResult& result);
   absl::Status ReleaseLeases(const AgentId& agent, const std::vector<Release>& releases);
 
  private:

@@ -48,7 +48,8 @@ absl::StatusOr<TaskKind> KindFrom(pb::TaskKind kind) {
     case pb::TASK_KIND_RECONCILE:
       return TaskKind::kReconcile;
     default:
-      return absl::InvalidArgumentError("this agent does not know such a task; it is older than its coordinator");
+      return absl::InvalidArgumentError(
+          "this agent does not know such a task; it is older than its coordinator");
   }
 }
 
@@ -183,7 +184,8 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     out->mutable_preflight()->set_waiting_reason(preflight->waiting_reason);
     out->mutable_preflight()->set_foreign_transactions(preflight->foreign_transactions);
   } else if (const auto* plan = std::get_if<PlanResult>(&result)) {
-    for (const LedgerShard& shard : plan->shards) ShardToProto(shard, out->mutable_plan()->add_shards());
+    for (const LedgerShard& shard : plan->shards)
+      ShardToProto(shard, out->mutable_plan()->add_shards());
     out->mutable_plan()->set_rows_total(plan->rows_total);
     ToProto(plan->identity, out->mutable_plan()->mutable_identity());
   } else if (const auto* verify = std::get_if<VerifyResult>(&result)) {
@@ -191,7 +193,8 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
   } else if (const auto* finalize = std::get_if<FinalizeResult>(&result)) {
     out->mutable_finalize()->set_finished(finalize->finished);
   } else if (const auto* reconcile = std::get_if<ReconcileResult>(&result)) {
-    for (const LedgerShard& shard : reconcile->shards) ShardToProto(shard, out->mutable_reconcile()->add_shards());
+    for (const LedgerShard& shard : reconcile->shards)
+      ShardToProto(shard, out->mutable_reconcile()->add_shards());
     ToProto(reconcile->identity, out->mutable_reconcile()->mutable_identity());
     out->mutable_reconcile()->set_run_known(reconcile->run_known);
     out->mutable_reconcile()->set_finished(reconcile->finished);

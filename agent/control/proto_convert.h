@@ -2,9 +2,11 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+
+#include "dunlin/agent/v1/agent_service.pb.h"
+
 #include "agent/control/coordinator_client.h"
 #include "agent/lease.h"
-#include "dunlin/agent/v1/agent_service.pb.h"
 
 namespace dunlin::agent {
 

@@ -8,7 +8,8 @@
 namespace dunlin::agent {
 namespace {
 constexpr absl::Duration kInterval = absl::Seconds(1);
-// Quicker while the target is away: an agent waits for it, and looking costs one refused connection.
+// Quicker while the target is away: an agent waits for it, and looking costs one refused
+// connection.
 constexpr absl::Duration kIntervalWhileAway = absl::Milliseconds(250);
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
 }  // namespace
@@ -32,7 +33,8 @@ absl::StatusOr<TargetStatus> TargetMonitor::Look(std::stop_token stop) {
   }
   TargetStatus status;
   DUNLIN_ASSIGN_OR_RETURN(status.identity, ReadIdentity(*connection_, target_));
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result foreign, connection_->Execute(sql::kForeignTransactions));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result foreign,
+                          connection_->Execute(sql::kForeignTransactions));
   status.foreign_transactions = static_cast<int>(foreign.Int(0, 0));
   return status;
 }
@@ -44,7 +46,9 @@ void TargetMonitor::Run(std::stop_token stop) {
     absl::StatusOr<TargetStatus> looked = Look(stop);
     if (!looked.ok() && !stop.stop_requested()) {
       if (clock_.Monotonic() - logged_at > kLogEvery) {
-        LOG(WARNING) << Event("target_unreachable").Kv("target", target_).Kv("why", looked.status().message());
+        LOG(WARNING) << Event("target_unreachable")
+                            .Kv("target", target_)
+                            .Kv("why", looked.status().message());
         logged_at = clock_.Monotonic();
       }
       away = true;

@@ -10,8 +10,8 @@
 
 namespace dunlin::agent {
 
-// Looks at one target once a second on a connection of its own: is it there, which server is it (a rising timeline is a
-// failover), is anybody else active? Thread safety: any thread.
+// Looks at one target once a second on a connection of its own: is it there, which server is it (a
+// rising timeline is a failover), is anybody else active? Thread safety: any thread.
 class TargetMonitor {
  public:
   // `sessions` and `clock` outlive it.

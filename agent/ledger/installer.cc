@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/ledger_schema.h"
 #include "agent/ledger/statements.h"
@@ -13,7 +14,8 @@
 namespace dunlin::agent {
 namespace {
 
-// Agents of one target start together: one installs, the others wait and find it done. The number only has to be ours.
+// Agents of one target start together: one installs, the others wait and find it done. The number
+// only has to be ours.
 constexpr absl::string_view kInstallLock = "SELECT pg_advisory_xact_lock(7305809122113401);\n";
 
 std::string QuoteRole(absl::string_view role) {
@@ -21,12 +23,15 @@ std::string QuoteRole(absl::string_view role) {
 }
 
 std::optional<Problem> OwnedByAnother(const pg::Result& owner, const RunSpec& run) {
-  if (owner.rows.empty() || !owner.rows[0][0] || *owner.rows[0][0] == run.store_id) return std::nullopt;
-  return Problem{.kind = Problem::Kind::kStoreRefused,
-                 .message = absl::StrCat("target ", run.target, " belongs to another store: ",
-                                         owner.rows[0][1].value_or("unnamed"), " (", *owner.rows[0][0],
-                                         "); this one is ", run.store_name, " (", run.store_id,
-                                         "). Two stores on one target would run migrations twice: drive this one from there")};
+  if (owner.rows.empty() || !owner.rows[0][0] || *owner.rows[0][0] == run.store_id)
+    return std::nullopt;
+  return Problem{
+      .kind = Problem::Kind::kStoreRefused,
+      .message = absl::StrCat(
+          "target ", run.target,
+          " belongs to another store: ", owner.rows[0][1].value_or("unnamed"), " (",
+          *owner.rows[0][0], "); this one is ", run.store_name, " (", run.store_id,
+          "). Two stores on one target would run migrations twice: drive this one from there")};
 }
 
 // {"name": "value"}; values come from --set, so they are escaped by the server's own rules of JSON.
@@ -52,11 +57,12 @@ std::string ParametersJson(const std::map<std::string, std::string>& parameters)
   return json + "}";
 }
 
-// Makes way for a new run of the name, when the former one never committed a batch: its shards go, so that no zombie of it
-// passes the fence. nullopt = it has.
+// Makes way for a new run of the name, when the former one never committed a batch: its shards go,
+// so that no zombie of it passes the fence. nullopt = it has.
 absl::StatusOr<bool> SupersedeUnstartedRun(pg::Connection& connection, const RunSpec& run) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result other,
-                          connection.Execute(sql::kOtherRunOfName, {run.migration, run.id.value()}));
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result other,
+      connection.Execute(sql::kOtherRunOfName, {run.migration, run.id.value()}));
   if (other.rows.empty()) return true;
   const std::string& id = other.Text(0, 0);
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, connection.Execute(sql::kLockShardsOfRun, {id}));
@@ -69,7 +75,8 @@ absl::StatusOr<bool> SupersedeUnstartedRun(pg::Connection& connection, const Run
   return true;
 }
 
-absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& connection, const RunSpec& run,
+absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& connection,
+                                                             const RunSpec& run,
                                                              const TargetIdentity& identity) {
   const std::optional<Problem> none;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result taken,
@@ -80,21 +87,25 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
   }
   DUNLIN_ASSIGN_OR_RETURN(const bool free, SupersedeUnstartedRun(connection, run));
   if (!free) {
+    return std::optional<Problem>(Problem{
+        .kind = Problem::Kind::kDefinition,
+        .message =
+            absl::StrCat("the ledger of target ", run.target, " has another run of ", run.migration,
+                         " that has changed rows already; give the new file a new name")});
+  }
+  DUNLIN_RETURN_IF_ERROR(
+      connection
+          .Execute(sql::kInsertRun,
+                   {run.id.value(), run.migration, run.digest, run.definition,
+                    ParametersJson(run.parameters), run.store_id, identity.system_identifier,
+                    absl::StrCat(identity.timeline), run.started_at})
+          .status());
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known,
+                          connection.Execute(sql::kRunById, {run.id.value()}));
+  if (known.rows.empty() || known.Text(0, 0) != run.digest) {
     return std::optional<Problem>(
         Problem{.kind = Problem::Kind::kDefinition,
-                .message = absl::StrCat("the ledger of target ", run.target, " has another run of ", run.migration,
-                                        " that has changed rows already; give the new file a new name")});
-  }
-  DUNLIN_RETURN_IF_ERROR(connection
-                             .Execute(sql::kInsertRun,
-                                      {run.id.value(), run.migration, run.digest, run.definition,
-                                       ParametersJson(run.parameters), run.store_id, identity.system_identifier,
-                                       absl::StrCat(identity.timeline), run.started_at})
-                             .status());
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, connection.Execute(sql::kRunById, {run.id.value()}));
-  if (known.rows.empty() || known.Text(0, 0) != run.digest) {
-    return std::optional<Problem>(Problem{.kind = Problem::Kind::kDefinition,
-                                          .message = "the ledger's record of this run has another digest"});
+                .message = "the ledger's record of this run has another digest"});
   }
   return none;
 }
@@ -104,7 +115,8 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
 std::string LedgerSql(absl::string_view role) {
   std::string sql = "BEGIN;\n";
   absl::StrAppend(&sql, kInstallLock);
-  for (const EmbeddedFile& file : kSchemaFiles) absl::StrAppend(&sql, "\n-- ", file.name, "\n", file.text);
+  for (const EmbeddedFile& file : kSchemaFiles)
+    absl::StrAppend(&sql, "\n-- ", file.name, "\n", file.text);
   if (!role.empty()) {
     const std::string to = absl::StrCat(" TO ", QuoteRole(role), ";\n");
     absl::StrAppend(&sql, "\n-- What an agent needs that connects as this role.\n");
@@ -118,19 +130,22 @@ std::string LedgerSql(absl::string_view role) {
   return sql;
 }
 
-absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, const RunSpec& run) {
+absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection,
+                                                    const RunSpec& run) {
   const std::optional<Problem> none;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists, connection.Execute(sql::kLedgerVersion));
   if (!exists.Bool(0, 0)) {
-    const absl::Status installed = connection.ExecuteScript(LedgerSql(""), {.timeout = absl::Seconds(30)});
+    const absl::Status installed =
+        connection.ExecuteScript(LedgerSql(""), {.timeout = absl::Seconds(30)});
     if (pg::SqlStateOf(installed) == "42501") {
       DUNLIN_ASSIGN_OR_RETURN(const pg::Result role, connection.Execute(sql::kCurrentRole));
-      return std::optional<Problem>(Problem{
-          .kind = Problem::Kind::kPermission,
-          .message = absl::StrCat("target ", run.target, " has no schema dunlin, and role ", role.Text(0, 0),
-                                  " may not make it; as the database's owner run: dunlin ledger sql --role ",
-                                  role.Text(0, 0), " | psql …, then resume"),
-          .sqlstate = "42501"});
+      return std::optional<Problem>(
+          Problem{.kind = Problem::Kind::kPermission,
+                  .message = absl::StrCat(
+                      "target ", run.target, " has no schema dunlin, and role ", role.Text(0, 0),
+                      " may not make it; as the database's owner run: dunlin ledger sql --role ",
+                      role.Text(0, 0), " | psql …, then resume"),
+                  .sqlstate = "42501"});
     }
     if (!installed.ok()) return installed;
     LOG(INFO) << Event("ledger_installed").Kv("target", run.target);
@@ -140,8 +155,9 @@ absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, 
   if (!owner.rows.empty() && owner.Int(0, 2) != kLedgerVersion) {
     return std::optional<Problem>(
         Problem{.kind = Problem::Kind::kPermission,
-                .message = absl::StrCat("schema dunlin of target ", run.target, " has version ", owner.Int(0, 2),
-                                        ", this agent knows ", kLedgerVersion, "; use an agent of the same release")});
+                .message = absl::StrCat("schema dunlin of target ", run.target, " has version ",
+                                        owner.Int(0, 2), ", this agent knows ", kLedgerVersion,
+                                        "; use an agent of the same release")});
   }
   return none;
 }
@@ -149,8 +165,10 @@ absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, 
 absl::StatusOr<std::optional<Problem>> RegisterRun(pg::Connection& connection, const RunSpec& run,
                                                    const TargetIdentity& identity) {
   connection.TakeNoticeSqlStates();
-  DUNLIN_RETURN_IF_ERROR(connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
-  absl::StatusOr<std::optional<Problem>> registered = RegisterInTransaction(connection, run, identity);
+  DUNLIN_RETURN_IF_ERROR(
+      connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
+  absl::StatusOr<std::optional<Problem>> registered =
+      RegisterInTransaction(connection, run, identity);
   if (!registered.ok() || registered->has_value()) {
     if (!connection.broken()) DUNLIN_RETURN_IF_ERROR(connection.Query("ROLLBACK").status());
     return registered;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+
 #include "agent/ledger/statements.h"
 #include "common/fault.h"
 #include "common/log.h"
@@ -36,7 +37,8 @@ absl::StatusOr<ClaimedShard> DecodeClaim(const pg::Result& result) {
   return claimed;
 }
 
-// Why a claim matched no row. A read, but only to name the trouble: what follows is a fresh grant or a reconcile.
+// Why a claim matched no row. A read, but only to name the trouble: what follows is a fresh grant
+// or a reconcile.
 absl::StatusOr<Problem> WhyNotClaimed(pg::Connection& connection, const RunSpec& run,
                                       const ShardWork& shard) {
   DUNLIN_ASSIGN_OR_RETURN(
@@ -55,8 +57,8 @@ absl::StatusOr<Problem> WhyNotClaimed(pg::Connection& connection, const RunSpec&
   return problem;
 }
 
-// The claim is waiting behind another transaction for longer than lock_timeout: the former owner's backend hangs. Wait again, and
-// meanwhile end it from a second connection.
+// The claim is waiting behind another transaction for longer than lock_timeout: the former owner's
+// backend hangs. Wait again, and meanwhile end it from a second connection.
 absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
                                                 const SessionFactory& sessions,
                                                 const std::vector<pg::Value>& parameters,
@@ -75,9 +77,9 @@ absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
     if (!may_terminate()) continue;
     DUNLIN_ASSIGN_OR_RETURN(
         const pg::Result ended,
-        second->Execute(sql::kTerminateBlockers, {absl::StrCat(connection.backend_pid()),
-                                                  ShardPrefix(shard.id),
-                                                  absl::StrCat(shard.epoch.value())}));
+        second->Execute(sql::kTerminateBlockers,
+                        {absl::StrCat(connection.backend_pid()), ShardPrefix(shard.id),
+                         absl::StrCat(shard.epoch.value())}));
     if (ended.Int(0, 0) > 0) {
       LOG(WARNING) << Event("hung_owner_terminated").Kv("shard", shard.id).Kv("epoch", shard.epoch);
     }
@@ -117,7 +119,8 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
       EncodeKey(shard.lower),
       EncodeKey(shard.upper)};
   const pg::CallOptions options{.timeout = absl::Seconds(15), .stop = stop};
-  // Statement by statement, each its own transaction: the claim commits alone, with synchronous_commit on.
+  // Statement by statement, each its own transaction: the claim commits alone, with
+  // synchronous_commit on.
   const auto set_lock_timeout = [&](absl::Duration timeout) {
     return connection
         .Execute(kSetClaimLockTimeout, {absl::StrCat(absl::ToInt64Milliseconds(timeout))}, options)
@@ -175,9 +178,8 @@ absl::StatusOr<std::vector<LedgerShard>> DecodeLedgerShards(const pg::Result& re
 
 absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connection,
                                                           const RunId& run, int step) {
-  DUNLIN_ASSIGN_OR_RETURN(
-      const pg::Result result,
-      connection.Execute(sql::kShardsOfRun, {run.value(), absl::StrCat(step)}));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
+                          connection.Execute(sql::kShardsOfRun, {run.value(), absl::StrCat(step)}));
   return DecodeLedgerShards(result);
 }
 
@@ -188,7 +190,8 @@ absl::Status CheckCommitted(pg::Connection& connection, const pg::Outcome& commi
     return absl::AbortedError("the transaction was rolled back by the server");
   }
   for (const std::string& notice : connection.TakeNoticeSqlStates()) {
-    if (notice == "01000") return absl::UnavailableError("the commit is not known to be replicated");
+    if (notice == "01000")
+      return absl::UnavailableError("the commit is not known to be replicated");
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+
 #include "agent/ledger/statements.h"
 #include "common/migration/identifier.h"
 #include "common/status_macros.h"
@@ -11,7 +12,8 @@ namespace dunlin::agent {
 namespace {
 
 // Key columns as catalog names; the primary key's when none are named.
-absl::StatusOr<std::vector<std::string>> KeyNames(pg::Connection& connection, const Relation& relation,
+absl::StatusOr<std::vector<std::string>> KeyNames(pg::Connection& connection,
+                                                  const Relation& relation,
                                                   const std::vector<std::string>& key) {
   if (!key.empty()) return key;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
@@ -20,7 +22,8 @@ absl::StatusOr<std::vector<std::string>> KeyNames(pg::Connection& connection, co
   for (size_t row = 0; row < result.rows.size(); ++row) names.push_back(result.Text(row, 0));
   if (names.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "table ", relation.name_sql, " has no primary key; name a NOT NULL key that orders it with `key: [column]`"));
+        "table ", relation.name_sql,
+        " has no primary key; name a NOT NULL key that orders it with `key: [column]`"));
   }
   return names;
 }
@@ -29,8 +32,8 @@ absl::Status AddKeyColumn(pg::Connection& connection, const std::string& name, R
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
                           connection.Execute(sql::kKeyColumn, {absl::StrCat(relation.oid), name}));
   if (result.rows.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("table ", relation.name_sql, " has no column \"", name, "\", which `key` names"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "table ", relation.name_sql, " has no column \"", name, "\", which `key` names"));
   }
   KeyColumn column{.name = name, .name_sql = result.Text(0, 0)};
   column.type = static_cast<pg::Oid>(result.Int(0, 1));
@@ -65,13 +68,14 @@ absl::StatusOr<Relation> Describe(pg::Connection& connection, const pg::Result& 
         relation.name_sql, relation.kind == "f" ? " is a foreign table" : " is not a table",
         "; a migration works on tables of its own database"));
   }
-  DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> names, KeyNames(connection, relation, key));
+  DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          KeyNames(connection, relation, key));
   for (const std::string& name : names) {
     DUNLIN_RETURN_IF_ERROR(AddKeyColumn(connection, name, relation));
   }
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result index,
-                          connection.Execute(sql::kKeyIndex, {absl::StrCat(relation.oid),
-                                                              pg::EncodeTextArray(names)}));
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result index,
+      connection.Execute(sql::kKeyIndex, {absl::StrCat(relation.oid), pg::EncodeTextArray(names)}));
   relation.key_unique = index.Bool(0, 0);
   relation.key_indexed = index.Bool(0, 1);
   return relation;
@@ -105,9 +109,9 @@ absl::StatusOr<std::vector<std::string>> ListLeaves(pg::Connection& connection,
   std::vector<std::string> leaves;
   for (size_t row = 0; row < result.rows.size(); ++row) {
     if (result.Text(row, 1) == "f") {
-      return absl::FailedPreconditionError(
-          absl::StrCat("partition ", result.Text(row, 0), " of ", relation.name_sql,
-                       " is a foreign table; its rows would be changed outside this database's transactions"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "partition ", result.Text(row, 0), " of ", relation.name_sql,
+          " is a foreign table; its rows would be changed outside this database's transactions"));
     }
     leaves.push_back(result.Text(row, 0));
   }

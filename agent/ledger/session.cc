@@ -5,10 +5,11 @@
 namespace dunlin::agent {
 namespace {
 
-// Rows of schema dunlin block no application, but every shard session also touches the application's table.
+// Rows of schema dunlin block no application, but every shard session also touches the
+// application's table.
 constexpr absl::Duration kLockTimeout = absl::Milliseconds(100);
-// Between the two round trips of a batch the agent may be stopped (SIGSTOP, a paused VM) with row locks held; the
-// server then ends the session, so that the locks last no longer than a batch may.
+// Between the two round trips of a batch the agent may be stopped (SIGSTOP, a paused VM) with row
+// locks held; the server then ends the session, so that the locks last no longer than a batch may.
 constexpr absl::Duration kIdleInTransaction = absl::Milliseconds(800);
 constexpr absl::Duration kShardStatementTimeout = absl::Seconds(5);
 
@@ -21,7 +22,8 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForShard(
     std::stop_token stop) const {
   const std::string version = migration.substr(0, migration.find('_'));
   pg::SessionPins pins;
-  pins.application_name = absl::StrCat("dunlin/", version, "/", ShardPrefix(shard), "/", epoch.value());
+  pins.application_name =
+      absl::StrCat("dunlin/", version, "/", ShardPrefix(shard), "/", epoch.value());
   pins.search_path = search_path;
   pins.lock_timeout = kLockTimeout;
   pins.statement_timeout = kShardStatementTimeout;

@@ -6,25 +6,28 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "common/ids.h"
 #include "common/pg/connection.h"
 #include "common/pg/session.h"
 
 namespace dunlin::agent {
 
-// A transaction that holds row locks stays below 0.8 × deadlock_timeout, all statements together, so that the
-// application is never the deadlock victim (I12).
+// A transaction that holds row locks stays below 0.8 × deadlock_timeout, all statements together,
+// so that the application is never the deadlock victim (I12).
 inline constexpr double kBudgetOfDeadlockTimeout = 0.8;
 
-// Opens connections to one target with every setting pinned. Thread safety: any thread; connections belong to one each.
+// Opens connections to one target with every setting pinned. Thread safety: any thread; connections
+// belong to one each.
 class SessionFactory {
  public:
   explicit SessionFactory(Secret dsn) : dsn_(std::move(dsn)) {}
 
-  // A session for a shard: its application_name names migration, shard and epoch, so that a claimant can tell a hung
-  // former owner. `search_path` as SearchPathFor() makes it.
-  absl::StatusOr<std::unique_ptr<pg::Connection>> OpenForShard(const std::string& migration, const ShardId& shard,
-                                                               Epoch epoch, const std::string& search_path,
+  // A session for a shard: its application_name names migration, shard and epoch, so that a
+  // claimant can tell a hung former owner. `search_path` as SearchPathFor() makes it.
+  absl::StatusOr<std::unique_ptr<pg::Connection>> OpenForShard(const std::string& migration,
+                                                               const ShardId& shard, Epoch epoch,
+                                                               const std::string& search_path,
                                                                std::stop_token stop) const;
   // For tasks and monitoring: `statement_timeout` as asked, application_name "dunlin/agent".
   absl::StatusOr<std::unique_ptr<pg::Connection>> OpenForTask(absl::Duration statement_timeout,

@@ -83,12 +83,14 @@ WITH RECURSIVE tree(oid) AS (
 SELECT coalesce(sum(pg_catalog.pg_relation_size(c.oid)), 0)::bigint
 FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid WHERE c.relkind = 'r')sql"};
 
-// The timeline of pg_control_checkpoint() is stale until the next checkpoint; the name of the current WAL file is not.
+// The timeline of pg_control_checkpoint() is stale until the next checkpoint; the name of the
+// current WAL file is not.
 const pg::Statement kIdentity{"d_identity", R"sql(
 SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
        ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int)sql"};
 
-// A plain role sees neither xact_start nor the state of others, but every virtualxid and application_name.
+// A plain role sees neither xact_start nor the state of others, but every virtualxid and
+// application_name.
 const pg::Statement kForeignTransactions{"d_foreign_transactions", R"sql(
 SELECT count(*)
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
@@ -97,7 +99,8 @@ WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock'
   AND coalesce(a.application_name, '') NOT LIKE 'dunlin/%'
   AND coalesce(a.backend_type, 'client backend') = 'client backend')sql"};
 
-// What the barrier waits for: transactions of others in this database, but vacuums, and prepared ones.
+// What the barrier waits for: transactions of others in this database, but vacuums, and prepared
+// ones.
 const pg::Statement kOpenTransactions{"d_open_transactions", R"sql(
 SELECT 'vxid ' || l.virtualtransaction,
        'pid ' || l.pid || CASE WHEN coalesce(a.application_name, '') <> ''
@@ -161,7 +164,8 @@ UPDATE dunlin.run SET outcome = 'superseded', finished_at = clock_timestamp() WH
 
 const pg::Statement kBeginTask{"d_begin_task", "SELECT dunlin.begin_task($1::uuid, $2::bigint)"};
 
-const pg::Statement kBeginPlan{"d_begin_plan", "SELECT dunlin.begin_plan($1::uuid, $2::bigint, $3::int)"};
+const pg::Statement kBeginPlan{"d_begin_plan",
+                               "SELECT dunlin.begin_plan($1::uuid, $2::bigint, $3::int)"};
 
 const pg::Statement kInsertShard{"d_insert_shard", R"sql(
 INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, rows_total)
@@ -177,8 +181,8 @@ UPDATE dunlin.run SET rows_total = rows_total + $2::bigint WHERE id = $1::uuid)s
 const pg::Statement kSetPlannedOn{"d_set_planned_on", R"sql(
 UPDATE dunlin.run SET system_identifier = $2, timeline = $3::int WHERE id = $1::uuid)sql"};
 
-// Once per lease, committed synchronously; the agent works with what is returned. Waits for the row lock, and so for a
-// batch in flight of the former owner.
+// Once per lease, committed synchronously; the agent works with what is returned. Waits for the row
+// lock, and so for a batch in flight of the former owner.
 const pg::Statement kClaim{"d_claim", R"sql(
 UPDATE dunlin.shard s SET epoch = $2::bigint, updated_at = clock_timestamp()
 FROM dunlin.run r
@@ -210,8 +214,9 @@ INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, row
 SELECT $2::uuid, s.run, s.step, s.relation, s.upper, $3::text[], s.collations, $4::bigint
 FROM dunlin.shard s WHERE s.id = $1::uuid)sql"};
 
-// Only a backend that blocks the claimant right now, names the same shard and a lower epoch: never a remembered pid,
-// which may by now serve the application, and never a newer owner. One statement decides and acts.
+// Only a backend that blocks the claimant right now, names the same shard and a lower epoch: never
+// a remembered pid, which may by now serve the application, and never a newer owner. One statement
+// decides and acts.
 const pg::Statement kTerminateBlockers{"d_terminate_blockers", R"sql(
 SELECT count(pg_catalog.pg_terminate_backend(a.pid))
 FROM pg_catalog.pg_stat_activity a

@@ -1,5 +1,6 @@
-// Every fixed SQL statement of the agent: schema dunlin and catalogs. (SQL over a migration's own table is made from the
-// catalog in work/step_sql.cc and task/sampling.cc.) A test prepares each on a real server.
+// Every fixed SQL statement of the agent: schema dunlin and catalogs. (SQL over a migration's own
+// table is made from the catalog in work/step_sql.cc and task/sampling.cc.) A test prepares each on
+// a real server.
 #pragma once
 
 #include "common/pg/types.h"
@@ -7,12 +8,13 @@
 namespace dunlin::agent::sql {
 
 // Catalog ---------------------------------------------------------------------------------------
-extern const pg::Statement kFindTable;   // schema, name → oid, schema quoted, name quoted, relkind
+extern const pg::Statement kFindTable;  // schema, name → oid, schema quoted, name quoted, relkind
 extern const pg::Statement kPrimaryKey;  // oid → column names in key order
-extern const pg::Statement kKeyColumn;   // oid, column → quoted, type oid, type, collation quoted, not null, generated, sortable, collation version
-extern const pg::Statement kKeyIndex;    // oid, columns → unique, indexed
-extern const pg::Statement kLeaves;      // oid → quoted name, relkind
-extern const pg::Statement kTypeOid;     // type name → oid
+extern const pg::Statement kKeyColumn;  // oid, column → quoted, type oid, type, collation quoted,
+                                        // not null, generated, sortable, collation version
+extern const pg::Statement kKeyIndex;   // oid, columns → unique, indexed
+extern const pg::Statement kLeaves;     // oid → quoted name, relkind
+extern const pg::Statement kTypeOid;    // type name → oid
 extern const pg::Statement kRelationBytes;  // oid → heap bytes of it and its partitions / children
 extern const pg::Statement kIdentity;       // → system identifier, timeline
 extern const pg::Statement kForeignTransactions;  // → count
@@ -22,11 +24,12 @@ extern const pg::Statement kTableFacts;           // oid → triggers, rules, ro
 extern const pg::Statement kCurrentRole;          // → role
 
 // Ledger ----------------------------------------------------------------------------------------
-extern const pg::Statement kLedgerVersion;  // → version or NULL when there is no ledger (0 rows never)
+extern const pg::Statement
+    kLedgerVersion;  // → version or NULL when there is no ledger (0 rows never)
 extern const pg::Statement kOwnerOfTarget;  // → store_id, store_name
 extern const pg::Statement kTakeTarget;     // store id, store name
 extern const pg::Statement kInsertRun;
-extern const pg::Statement kRunById;       // id → digest, outcome, store id, timeline
+extern const pg::Statement kRunById;         // id → digest, outcome, store id, timeline
 extern const pg::Statement kOtherRunOfName;  // name, id → id, batches; locks its shards
 extern const pg::Statement kLockShardsOfRun;
 extern const pg::Statement kDropShardsOfRun;
@@ -34,11 +37,11 @@ extern const pg::Statement kSupersedeRun;
 extern const pg::Statement kBeginTask;
 extern const pg::Statement kBeginPlan;
 extern const pg::Statement kInsertShard;
-extern const pg::Statement kShardsOfRun;    // run, step (-1 = all) → rows of LedgerShard
+extern const pg::Statement kShardsOfRun;  // run, step (-1 = all) → rows of LedgerShard
 extern const pg::Statement kSetRowsTotal;
 extern const pg::Statement kSetPlannedOn;
 extern const pg::Statement kClaim;
-extern const pg::Statement kShardState;     // id → epoch, lower, upper, relation, done
+extern const pg::Statement kShardState;  // id → epoch, lower, upper, relation, done
 extern const pg::Statement kFence;
 extern const pg::Statement kSpend;
 extern const pg::Statement kAdvance;

@@ -6,11 +6,13 @@
 
 namespace dunlin::agent {
 
-// How many rows the next batch takes, so that it lasts about `batch_time`: row locks are held for as long. Above some
-// 1,000 rows a larger batch is hardly faster, so the time is about harm, not speed.
+// How many rows the next batch takes, so that it lasts about `batch_time`: row locks are held for
+// as long. Above some 1,000 rows a larger batch is hardly faster, so the time is about harm, not
+// speed.
 //
-// rate = EWMA(rows / duration, 0.3); want = rate · batch_time; a dead band of ±20 % avoids hunting; at most ×2 a step
-// while learning and ×1.2 after; a timeout takes a quarter and forbids growth for 10 batches. Pure. One thread.
+// rate = EWMA(rows / duration, 0.3); want = rate · batch_time; a dead band of ±20 % avoids hunting;
+// at most ×2 a step while learning and ×1.2 after; a timeout takes a quarter and forbids growth for
+// 10 batches. Pure. One thread.
 class BatchSizer {
  public:
   static constexpr int64_t kFirstRows = 100;

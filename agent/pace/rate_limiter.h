@@ -7,8 +7,8 @@
 
 namespace dunlin::agent {
 
-// Spreads rows over time: a token bucket that may run into debt by one batch (its size is known only afterwards).
-// Pure: the caller brings the monotonic time. One thread.
+// Spreads rows over time: a token bucket that may run into debt by one batch (its size is known
+// only afterwards). Pure: the caller brings the monotonic time. One thread.
 class RateLimiter {
  public:
   // How long to wait before the next batch may begin; zero without a limit.
@@ -19,8 +19,8 @@ class RateLimiter {
   // A batch of `rows` began at `began`.
   void Spent(int64_t rows, double rows_per_second, absl::Duration began) {
     if (rows_per_second <= 0) return;
-    ready_at_ = std::max(ready_at_, began) +
-                absl::Seconds(static_cast<double>(rows) / rows_per_second);
+    ready_at_ =
+        std::max(ready_at_, began) + absl::Seconds(static_cast<double>(rows) / rows_per_second);
   }
   // No batch takes more than half a second's worth, so that the rate is even.
   static int64_t MaxRows(double rows_per_second) {

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/task/task_runner.h"
@@ -17,16 +18,20 @@ TaskResult Mismatch(std::string message) {
 
 // What is wrong with the ledger's shards; empty = all done and the key space covered.
 absl::StatusOr<std::string> WhatIsLeft(const TaskContext& context, pg::Connection& connection) {
-  DUNLIN_ASSIGN_OR_RETURN(const std::vector<LedgerShard> shards, ListLedgerShards(connection, context.run.id, -1));
+  DUNLIN_ASSIGN_OR_RETURN(const std::vector<LedgerShard> shards,
+                          ListLedgerShards(connection, context.run.id, -1));
   int64_t undone = 0;
   for (const LedgerShard& shard : shards) undone += shard.done ? 0 : 1;
   if (undone > 0) return absl::StrCat(undone, " shards in the ledger are not done");
   if (static_cast<int64_t>(shards.size()) != context.task.shards_known) {
-    return absl::StrCat("the ledger has ", shards.size(), " shards, the store ", context.task.shards_known);
+    return absl::StrCat("the ledger has ", shards.size(), " shards, the store ",
+                        context.task.shards_known);
   }
-  DUNLIN_ASSIGN_OR_RETURN(const int64_t violations,
-                          CountCoverageViolations(connection, context.run, context.definition, shards));
-  if (violations > 0) return absl::StrCat("the shards do not cover the key space (", violations, " places)");
+  DUNLIN_ASSIGN_OR_RETURN(
+      const int64_t violations,
+      CountCoverageViolations(connection, context.run, context.definition, shards));
+  if (violations > 0)
+    return absl::StrCat("the shards do not cover the key space (", violations, " places)");
   return std::string();
 }
 
@@ -34,7 +39,8 @@ absl::StatusOr<std::string> WhatIsLeft(const TaskContext& context, pg::Connectio
 TaskResult Abandon(pg::Connection& connection, TaskResult why) {
   if (!connection.broken() && connection.in_transaction()) {
     const absl::Status rolled_back = connection.Query("ROLLBACK").status();
-    if (!rolled_back.ok()) LOG(WARNING) << Event("rollback_failed").Kv("error", rolled_back.message());
+    if (!rolled_back.ok())
+      LOG(WARNING) << Event("rollback_failed").Kv("error", rolled_back.message());
   }
   return why;
 }
@@ -43,15 +49,18 @@ TaskResult Abandon(pg::Connection& connection, TaskResult why) {
 
 TaskResult RunFinalize(const TaskContext& context) {
   const std::string doing = "finalizing the run";
-  auto opened = context.sessions.OpenForTask(absl::Minutes(5), "public, pg_temp", context.handle.lost_token());
-  if (!opened.ok()) return ResultFromStatus(opened.status(), absl::StrCat("connecting to target ", context.run.target));
+  auto opened = context.sessions.OpenForTask(absl::Minutes(5), "public, pg_temp",
+                                             context.handle.lost_token());
+  if (!opened.ok())
+    return ResultFromStatus(opened.status(),
+                            absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
   connection.TakeNoticeSqlStates();
   // begin_task keeps other tasks out, the shard locks every batch.
   auto begun = connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   if (!begun.ok()) return ResultFromStatus(begun.status(), doing);
-  auto fenced = connection.Execute(sql::kBeginTask,
-                                   {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())});
+  auto fenced = connection.Execute(
+      sql::kBeginTask, {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())});
   if (!fenced.ok()) return Abandon(connection, ResultFromStatus(fenced.status(), doing));
   auto locked = connection.Execute(sql::kLockShardsOfRun, {context.run.id.value()});
   if (!locked.ok()) return Abandon(connection, ResultFromStatus(locked.status(), doing));
@@ -68,8 +77,10 @@ TaskResult RunFinalize(const TaskContext& context) {
   auto committed = connection.Query("COMMIT");
   pg::Outcome outcome{.status = committed.status()};
   if (committed.ok()) outcome.result = *committed;
-  if (!CheckCommitted(connection, outcome).ok()) return std::monostate{};  // in doubt: the next task epoch settles it
-  if (const absl::Status fault = DUNLIN_FAULT("agent.finalize.after_commit"); !fault.ok()) return std::monostate{};
+  if (!CheckCommitted(connection, outcome).ok())
+    return std::monostate{};  // in doubt: the next task epoch settles it
+  if (const absl::Status fault = DUNLIN_FAULT("agent.finalize.after_commit"); !fault.ok())
+    return std::monostate{};
   return FinalizeResult{.finished = context.task.finish};
 }
 

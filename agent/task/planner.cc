@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+
 #include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/relation.h"
@@ -33,14 +34,16 @@ struct Plan {
 };
 
 // `where:` with its parameters, for the estimate.
-absl::StatusOr<Filter> MakeFilter(const TaskContext& context, const StepDefinition& step, const Relation& relation,
-                                  const BoundParameters& parameters) {
+absl::StatusOr<Filter> MakeFilter(const TaskContext& context, const StepDefinition& step,
+                                  const Relation& relation, const BoundParameters& parameters) {
   Filter filter;
   if (!step.where) return filter;
-  auto parsed = SqlTemplate::ParseExpression(step.where->sql, DeclaredParameters(context.definition));
+  auto parsed =
+      SqlTemplate::ParseExpression(step.where->sql, DeclaredParameters(context.definition));
   if (!parsed.ok()) return AtFilePosition(parsed.status(), *step.where);
-  const RenderedSql rendered = parsed->Render(
-      {.table_sql = relation.name_sql, .table_qualifier = relation.qualifier_sql, .key_columns = {}});
+  const RenderedSql rendered = parsed->Render({.table_sql = relation.name_sql,
+                                               .table_qualifier = relation.qualifier_sql,
+                                               .key_columns = {}});
   filter.sql = absl::StrCat("(", rendered.sql, ")");
   for (const ParameterRef& ref : rendered.parameters) {
     const std::string& name = std::get<NamedParameter>(ref).name;
@@ -50,10 +53,12 @@ absl::StatusOr<Filter> MakeFilter(const TaskContext& context, const StepDefiniti
   return filter;
 }
 
-absl::Status PlanRelation(const TaskContext& context, pg::Connection& connection, const StepDefinition& step,
-                          const Relation& relation, const BoundParameters& parameters, Plan& plan) {
+absl::Status PlanRelation(const TaskContext& context, pg::Connection& connection,
+                          const StepDefinition& step, const Relation& relation,
+                          const BoundParameters& parameters, Plan& plan) {
   DUNLIN_ASSIGN_OR_RETURN(const Filter filter, MakeFilter(context, step, relation, parameters));
-  DUNLIN_ASSIGN_OR_RETURN(KeyPlan keys, PlanKeySpace(connection, relation, filter, context.task.shards_max));
+  DUNLIN_ASSIGN_OR_RETURN(KeyPlan keys,
+                          PlanKeySpace(connection, relation, filter, context.task.shards_max));
   OptionalKey lower;
   const auto count = static_cast<int64_t>(keys.uppers.size());
   for (KeyText& upper : keys.uppers) {
@@ -69,15 +74,18 @@ absl::Status PlanRelation(const TaskContext& context, pg::Connection& connection
   return absl::OkStatus();
 }
 
-// Shards over the parent's one key space when the batch names the parent; per leaf when it says `:table` (trap 3).
-absl::StatusOr<Plan> MakePlan(const TaskContext& context, pg::Connection& connection, const StepDefinition& step) {
+// Shards over the parent's one key space when the batch names the parent; per leaf when it says
+// `:table` (trap 3).
+absl::StatusOr<Plan> MakePlan(const TaskContext& context, pg::Connection& connection,
+                              const StepDefinition& step) {
   Plan plan;
   if (step.is_once()) {
     plan.shards.push_back({});
     return plan;
   }
   DUNLIN_ASSIGN_OR_RETURN(const BoundParameters parameters,
-                          ResolveParameters(connection, context.definition, context.run.parameters, context.run.started_at));
+                          ResolveParameters(connection, context.definition, context.run.parameters,
+                                            context.run.started_at));
   DUNLIN_ASSIGN_OR_RETURN(const Relation relation, DescribeTable(connection, step.table, step.key));
   if (!step.uses_table_placeholder) {
     DUNLIN_RETURN_IF_ERROR(PlanRelation(context, connection, step, relation, parameters, plan));
@@ -95,24 +103,29 @@ absl::StatusOr<Plan> MakePlan(const TaskContext& context, pg::Connection& connec
   return plan;
 }
 
-absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context, pg::Connection& connection,
-                                                    const Plan& plan, const TargetIdentity& identity) {
+absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context,
+                                                    pg::Connection& connection, const Plan& plan,
+                                                    const TargetIdentity& identity) {
   const std::string run = context.run.id.value();
   std::vector<pg::Command> commands;
   commands.push_back({.statement = sql::kBeginPlan,
                       .parameters = {run, absl::StrCat(context.task.task_epoch.value()),
                                      absl::StrCat(context.task.step)}});
   for (const PlannedShard& shard : plan.shards) {
-    commands.push_back({.statement = sql::kInsertShard,
-                        .parameters = {MakeUuid(), run, absl::StrCat(context.task.step),
-                                       shard.relation.empty() ? pg::Value() : pg::Value(shard.relation),
-                                       EncodeKey(shard.lower), EncodeKey(shard.upper), shard.collations,
-                                       absl::StrCat(shard.rows_total)}});
+    commands.push_back(
+        {.statement = sql::kInsertShard,
+         .parameters = {MakeUuid(), run, absl::StrCat(context.task.step),
+                        shard.relation.empty() ? pg::Value() : pg::Value(shard.relation),
+                        EncodeKey(shard.lower), EncodeKey(shard.upper), shard.collations,
+                        absl::StrCat(shard.rows_total)}});
   }
-  commands.push_back({.statement = sql::kSetRowsTotal, .parameters = {run, absl::StrCat(plan.rows_total)}});
-  commands.push_back({.statement = sql::kSetPlannedOn,
-                      .parameters = {run, identity.system_identifier, absl::StrCat(identity.timeline)}});
-  commands.push_back({.statement = sql::kShardsOfRun, .parameters = {run, absl::StrCat(context.task.step)}});
+  commands.push_back(
+      {.statement = sql::kSetRowsTotal, .parameters = {run, absl::StrCat(plan.rows_total)}});
+  commands.push_back(
+      {.statement = sql::kSetPlannedOn,
+       .parameters = {run, identity.system_identifier, absl::StrCat(identity.timeline)}});
+  commands.push_back(
+      {.statement = sql::kShardsOfRun, .parameters = {run, absl::StrCat(context.task.step)}});
   DUNLIN_RETURN_IF_ERROR(DUNLIN_FAULT("agent.plan.before_commit"));
   std::vector<pg::Result> results;
   DUNLIN_RETURN_IF_ERROR(RunTransaction(connection, commands, &results, {.timeout = kPlanTimeout}));
@@ -120,14 +133,17 @@ absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context, 
   return DecodeLedgerShards(results.back());
 }
 
-// Whether an earlier try of this plan committed: then its shards are reported, after a write of our own (I4).
-absl::StatusOr<std::vector<LedgerShard>> TakeOverEarlierPlan(const TaskContext& context, pg::Connection& connection) {
+// Whether an earlier try of this plan committed: then its shards are reported, after a write of our
+// own (I4).
+absl::StatusOr<std::vector<LedgerShard>> TakeOverEarlierPlan(const TaskContext& context,
+                                                             pg::Connection& connection) {
   std::vector<pg::Result> results;
   DUNLIN_RETURN_IF_ERROR(RunTransaction(
       connection,
       {{.statement = sql::kBeginTask,
         .parameters = {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())}},
-       {.statement = sql::kShardsOfRun, .parameters = {context.run.id.value(), absl::StrCat(context.task.step)}}},
+       {.statement = sql::kShardsOfRun,
+        .parameters = {context.run.id.value(), absl::StrCat(context.task.step)}}},
       &results));
   return DecodeLedgerShards(results.back());
 }
@@ -136,24 +152,31 @@ absl::StatusOr<std::vector<LedgerShard>> TakeOverEarlierPlan(const TaskContext& 
 
 TaskResult RunPlan(const TaskContext& context) {
   const StepDefinition& step = context.definition.steps[static_cast<size_t>(context.task.step)];
-  const std::string doing = absl::StrCat("planning ", step.is_once() ? "the `once` step" : step.table);
-  auto opened = context.sessions.OpenForTask(kPlanTimeout, "public, pg_temp", context.handle.lost_token());
-  if (!opened.ok()) return ResultFromStatus(opened.status(), absl::StrCat("connecting to target ", context.run.target));
+  const std::string doing =
+      absl::StrCat("planning ", step.is_once() ? "the `once` step" : step.table);
+  auto opened =
+      context.sessions.OpenForTask(kPlanTimeout, "public, pg_temp", context.handle.lost_token());
+  if (!opened.ok())
+    return ResultFromStatus(opened.status(),
+                            absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
   auto identity = ReadIdentity(connection, context.run.target);
   if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
   auto registered = RegisterRun(connection, context.run, *identity);
-  if (!registered.ok()) return ResultFromStatus(registered.status(), "registering the run in the ledger");
+  if (!registered.ok())
+    return ResultFromStatus(registered.status(), "registering the run in the ledger");
   if (registered->has_value()) return **registered;
 
   auto found = ListLedgerShards(connection, context.run.id, context.task.step);
   if (!found.ok()) return ResultFromStatus(found.status(), doing);
   PlanResult result{.identity = *identity};
-  absl::StatusOr<std::vector<LedgerShard>> shards = absl::AlreadyExistsError("planned by an earlier try");
+  absl::StatusOr<std::vector<LedgerShard>> shards =
+      absl::AlreadyExistsError("planned by an earlier try");
   bool planned_before = !found->empty();
   if (!planned_before) {
     if (context.task.step == 0) {
-      if (std::optional<TaskResult> ended = WaitForBarrier(context, connection)) return *std::move(ended);
+      if (std::optional<TaskResult> ended = WaitForBarrier(context, connection))
+        return *std::move(ended);
     }
     auto plan = MakePlan(context, connection, step);
     if (!plan.ok()) return ResultFromStatus(plan.status(), doing);
@@ -169,7 +192,10 @@ TaskResult RunPlan(const TaskContext& context) {
   if (planned_before) {
     for (const LedgerShard& shard : result.shards) result.rows_total += shard.rows_total;
   }
-  LOG(INFO) << Event("planned").Kv("run", context.run.id).Kv("step", context.task.step).Kv("shards", result.shards.size());
+  LOG(INFO) << Event("planned")
+                   .Kv("run", context.run.id)
+                   .Kv("step", context.task.step)
+                   .Kv("shards", result.shards.size());
   return result;
 }
 

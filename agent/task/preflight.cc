@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/relation.h"
@@ -19,21 +20,22 @@ constexpr absl::Duration kPreflightTimeout = absl::Seconds(5);
 absl::Status CheckKey(const Relation& relation) {
   for (const KeyColumn& column : relation.key) {
     if (!column.not_null) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("key column ", column.name_sql, " of ", relation.name_sql,
-                       " may be NULL; rows with a NULL key are in no range. Choose a NOT NULL key"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "key column ", column.name_sql, " of ", relation.name_sql,
+          " may be NULL; rows with a NULL key are in no range. Choose a NOT NULL key"));
     }
     if (!column.sortable) {
-      return absl::FailedPreconditionError(absl::StrCat("key column ", column.name_sql, " of ", relation.name_sql,
-                                                        " has type ", column.type_sql, ", which has no order"));
+      return absl::FailedPreconditionError(absl::StrCat("key column ", column.name_sql, " of ",
+                                                        relation.name_sql, " has type ",
+                                                        column.type_sql, ", which has no order"));
     }
   }
   return absl::OkStatus();
 }
 
 // Everything that a step needs: its tables, key, and that the server takes each statement.
-absl::Status CheckStep(const TaskContext& context, pg::Connection& connection, const StepDefinition& step,
-                       const BoundParameters& parameters) {
+absl::Status CheckStep(const TaskContext& context, pg::Connection& connection,
+                       const StepDefinition& step, const BoundParameters& parameters) {
   const std::vector<std::string> declared = DeclaredParameters(context.definition);
   std::vector<pg::Statement> statements;
   std::string search_path = "public, pg_temp";
@@ -41,9 +43,11 @@ absl::Status CheckStep(const TaskContext& context, pg::Connection& connection, c
     DUNLIN_ASSIGN_OR_RETURN(const StepSql sql, StepSql::MakeOnce(step, declared, parameters));
     statements = sql.AllStatements();
   } else {
-    DUNLIN_ASSIGN_OR_RETURN(const Relation relation, DescribeTable(connection, step.table, step.key));
+    DUNLIN_ASSIGN_OR_RETURN(const Relation relation,
+                            DescribeTable(connection, step.table, step.key));
     DUNLIN_RETURN_IF_ERROR(CheckKey(relation));
-    DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> leaves, ListLeaves(connection, relation));
+    DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> leaves,
+                            ListLeaves(connection, relation));
     DUNLIN_ASSIGN_OR_RETURN(const StepSql sql, StepSql::Make(step, relation, declared, parameters));
     statements = sql.AllStatements();
     search_path = SearchPathFor(relation.schema_sql);
@@ -51,18 +55,20 @@ absl::Status CheckStep(const TaskContext& context, pg::Connection& connection, c
   DUNLIN_RETURN_IF_ERROR(
       connection.Query("SELECT set_config('search_path', $1, false)", {search_path}).status());
   for (const pg::Statement& statement : statements) {
-    const absl::StatusOr<pg::Result> described =
-        connection.Describe({.name = "", .sql = statement.sql, .parameter_types = statement.parameter_types});
+    const absl::StatusOr<pg::Result> described = connection.Describe(
+        {.name = "", .sql = statement.sql, .parameter_types = statement.parameter_types});
     if (!described.ok()) {
-      return Annotate(described.status(), absl::StrCat("the server does not take statement ", statement.name.substr(2),
-                                                       step.is_once() ? "" : absl::StrCat(" on ", step.table)));
+      return Annotate(described.status(),
+                      absl::StrCat("the server does not take statement ", statement.name.substr(2),
+                                   step.is_once() ? "" : absl::StrCat(" on ", step.table)));
     }
   }
   return absl::OkStatus();
 }
 
 // The first requirement that does not hold; empty when all do.
-absl::StatusOr<std::string> UnmetRequirement(const TaskContext& context, pg::Connection& connection) {
+absl::StatusOr<std::string> UnmetRequirement(const TaskContext& context,
+                                             pg::Connection& connection) {
   for (const Requirement& requirement : context.definition.requirements) {
     const absl::StatusOr<pg::Result> answer = connection.Query(requirement.sql.sql);
     if (!answer.ok()) {
@@ -87,8 +93,11 @@ absl::Status CheckBatchTime(const TaskContext& context, pg::Connection& connecti
 }  // namespace
 
 TaskResult RunPreflight(const TaskContext& context) {
-  auto opened = context.sessions.OpenForTask(kPreflightTimeout, "public, pg_temp", context.handle.lost_token());
-  if (!opened.ok()) return ResultFromStatus(opened.status(), absl::StrCat("connecting to target ", context.run.target));
+  auto opened = context.sessions.OpenForTask(kPreflightTimeout, "public, pg_temp",
+                                             context.handle.lost_token());
+  if (!opened.ok())
+    return ResultFromStatus(opened.status(),
+                            absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
   const absl::StatusOr<std::optional<Problem>> ledger = EnsureLedger(connection, context.run);
   if (!ledger.ok()) return ResultFromStatus(ledger.status(), "looking for the ledger");
@@ -103,13 +112,16 @@ TaskResult RunPreflight(const TaskContext& context) {
   if (const absl::Status checked = CheckBatchTime(context, connection); !checked.ok()) {
     return ResultFromStatus(checked, "checking limits");
   }
-  auto parameters = ResolveParameters(connection, context.definition, context.run.parameters, context.run.started_at);
+  auto parameters = ResolveParameters(connection, context.definition, context.run.parameters,
+                                      context.run.started_at);
   if (!parameters.ok()) return ResultFromStatus(parameters.status(), "reading the parameters");
   for (size_t i = 0; i < context.definition.steps.size(); ++i) {
-    const absl::Status checked = CheckStep(context, connection, context.definition.steps[i], *parameters);
+    const absl::Status checked =
+        CheckStep(context, connection, context.definition.steps[i], *parameters);
     if (!checked.ok()) {
-      return ResultFromStatus(checked, context.definition.steps.size() > 1 ? absl::StrCat("checking step ", i + 1)
-                                                                            : std::string("checking the migration"));
+      return ResultFromStatus(checked, context.definition.steps.size() > 1
+                                           ? absl::StrCat("checking step ", i + 1)
+                                           : std::string("checking the migration"));
     }
   }
   auto foreign = connection.Execute(sql::kForeignTransactions);

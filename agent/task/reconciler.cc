@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/task/task_runner.h"
@@ -10,8 +11,11 @@ namespace dunlin::agent {
 
 TaskResult RunReconcile(const TaskContext& context) {
   const std::string doing = "reading the ledger";
-  auto opened = context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp", context.handle.lost_token());
-  if (!opened.ok()) return ResultFromStatus(opened.status(), absl::StrCat("connecting to target ", context.run.target));
+  auto opened = context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
+                                             context.handle.lost_token());
+  if (!opened.ok())
+    return ResultFromStatus(opened.status(),
+                            absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
   ReconcileResult result;
   auto identity = ReadIdentity(connection, context.run.target);
@@ -22,8 +26,9 @@ TaskResult RunReconcile(const TaskContext& context) {
   result.run_known = !run->rows.empty();
   if (!result.run_known) return result;
   if (run->Text(0, 0) != context.run.digest) {
-    return Problem{.kind = Problem::Kind::kDefinition,
-                   .message = "the ledger's record of this run has another digest; the run cannot go on"};
+    return Problem{
+        .kind = Problem::Kind::kDefinition,
+        .message = "the ledger's record of this run has another digest; the run cannot go on"};
   }
   result.finished = run->rows[0][1].value_or("") == "finished";
   std::vector<pg::Result> results;

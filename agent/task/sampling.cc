@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "common/status_macros.h"
@@ -15,7 +16,8 @@ namespace {
 
 constexpr int64_t kBlockBytes = 8192;
 constexpr int64_t kBlocksSampled = 8192;
-// Rows taken of each sampled block: neighbours in the heap are often neighbours by key, so more say little new.
+// Rows taken of each sampled block: neighbours in the heap are often neighbours by key, so more say
+// little new.
 constexpr double kRowsPerBlock = 4;
 // Fewer rows than this are a matter of a second: several shards would be only ceremony.
 constexpr int64_t kRowsPerShard = 25'000;
@@ -24,14 +26,16 @@ constexpr int64_t kMinRowsToSplit = 2'000;
 constexpr absl::Duration kPlanTimeout = absl::Minutes(5);
 
 std::string KeyArray(const Relation& relation) {
-  return absl::StrCat("ARRAY[", absl::StrJoin(relation.key, ", ",
-                                              [](std::string* out, const KeyColumn& column) {
-                                                absl::StrAppend(out, column.name_sql, "::text");
-                                              }),
+  return absl::StrCat("ARRAY[",
+                      absl::StrJoin(relation.key, ", ",
+                                    [](std::string* out, const KeyColumn& column) {
+                                      absl::StrAppend(out, column.name_sql, "::text");
+                                    }),
                       "]");
 }
 
-// Key columns under names of their own (k0, k1 …), so that ORDER BY and DISTINCT keep type and collation.
+// Key columns under names of their own (k0, k1 …), so that ORDER BY and DISTINCT keep type and
+// collation.
 std::string KeyAliases(const Relation& relation) {
   std::string out;
   for (size_t i = 0; i < relation.key.size(); ++i) {
@@ -42,7 +46,8 @@ std::string KeyAliases(const Relation& relation) {
 
 std::string AliasList(const Relation& relation, absl::string_view suffix) {
   std::string out;
-  for (size_t i = 0; i < relation.key.size(); ++i) absl::StrAppend(&out, i > 0 ? ", " : "", "k", i, suffix);
+  for (size_t i = 0; i < relation.key.size(); ++i)
+    absl::StrAppend(&out, i > 0 ? ", " : "", "k", i, suffix);
   return out;
 }
 
@@ -56,7 +61,8 @@ absl::StatusOr<KeyText> DecodeRequiredKey(const pg::Value& value) {
 std::string TypedKey(const Relation& relation, absl::string_view column) {
   std::vector<std::string> parts;
   for (size_t i = 0; i < relation.key.size(); ++i) {
-    parts.push_back(absl::StrCat(column, "[", i + 1, "]::", relation.key[i].type_sql, relation.key[i].collation_sql));
+    parts.push_back(absl::StrCat(column, "[", i + 1, "]::", relation.key[i].type_sql,
+                                 relation.key[i].collation_sql));
   }
   return parts.size() == 1 ? absl::StrCat("(", parts[0], ")")
                            : absl::StrCat("ROW(", absl::StrJoin(parts, ", "), ")");
@@ -82,28 +88,35 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result bytes,
                           connection.Execute(sql::kRelationBytes, {absl::StrCat(relation.oid)}));
   const int64_t blocks = std::max<int64_t>(1, bytes.Int(0, 0) / kBlockBytes);
-  const double percent = std::min(100.0, 100.0 * static_cast<double>(kBlocksSampled) / static_cast<double>(blocks));
+  const double percent =
+      std::min(100.0, 100.0 * static_cast<double>(kBlocksSampled) / static_cast<double>(blocks));
   const std::string sample = absl::StrCat(" FROM ", relation.name_sql, " TABLESAMPLE SYSTEM (",
                                           absl::StrFormat("%.6f", percent), ")");
-  pg::Statement count{"", absl::StrCat("SELECT count(*), count(*) FILTER (WHERE ", filter.sql, ")", sample),
-                      filter.types};
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted, connection.Execute(count, filter.parameters, options));
+  pg::Statement count{
+      "", absl::StrCat("SELECT count(*), count(*) FILTER (WHERE ", filter.sql, ")", sample),
+      filter.types};
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
+                          connection.Execute(count, filter.parameters, options));
   const double scale = 100.0 / percent;
   const auto rows_all = static_cast<int64_t>(static_cast<double>(counted.Int(0, 0)) * scale);
   plan.rows_total = static_cast<int64_t>(static_cast<double>(counted.Int(0, 1)) * scale);
 
   const int shards = ShardCountFor(rows_all, shards_max);
   if (shards > 1) {
-    const double rows_per_block = std::max(1.0, static_cast<double>(rows_all) / static_cast<double>(blocks));
+    const double rows_per_block =
+        std::max(1.0, static_cast<double>(rows_all) / static_cast<double>(blocks));
     const double keep = percent >= 100.0 ? 1.0 : std::min(1.0, kRowsPerBlock / rows_per_block);
     const std::string aliases = AliasList(relation, "");
-    // Bounds at equal shares of the sample; equal keys collapse, and the largest key ends the last shard.
+    // Bounds at equal shares of the sample; equal keys collapse, and the largest key ends the last
+    // shard.
     const std::string bounds = absl::StrCat(
         "WITH sampled AS (SELECT ", KeyAliases(relation), sample, " WHERE random() < ",
-        absl::StrFormat("%.9f", keep), "), ranked AS (SELECT ", aliases, ", row_number() OVER (ORDER BY ",
-        aliases, ") AS place, count(*) OVER () AS size FROM sampled), bounds AS (SELECT DISTINCT ", aliases,
-        " FROM ranked WHERE place IN (SELECT (i * size / ", shards, ") FROM generate_series(1, ", shards - 1,
-        ") AS i)) SELECT ARRAY[", AliasList(relation, "::text"), "] FROM bounds ORDER BY ", aliases);
+        absl::StrFormat("%.9f", keep), "), ranked AS (SELECT ", aliases,
+        ", row_number() OVER (ORDER BY ", aliases,
+        ") AS place, count(*) OVER () AS size FROM sampled), bounds AS (SELECT DISTINCT ", aliases,
+        " FROM ranked WHERE place IN (SELECT (i * size / ", shards, ") FROM generate_series(1, ",
+        shards - 1, ") AS i)) SELECT ARRAY[", AliasList(relation, "::text"),
+        "] FROM bounds ORDER BY ", aliases);
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, connection.Query(bounds, {}, options));
     for (const auto& row : result.rows) {
       DUNLIN_ASSIGN_OR_RETURN(KeyText key, DecodeRequiredKey(row[0]));
@@ -115,7 +128,8 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   return plan;
 }
 
-absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection, const Relation& relation,
+absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection,
+                                                      const Relation& relation,
                                                       const OptionalKey& from, const KeyText& upper,
                                                       int64_t rows_left) {
   const std::optional<OptionalKey> none;
@@ -138,12 +152,13 @@ absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection
     uppers.push_back(absl::StrCat("$", parameters.size()));
   }
   const std::string range =
-      absl::StrCat(from ? absl::StrCat(row_of(names), " > ", row_of(lowers), " AND ") : "", row_of(names), " < ",
-                   row_of(uppers));
-  // By the index, at most a few hundred thousand entries ahead: what a plan left out of balance takes several splits.
+      absl::StrCat(from ? absl::StrCat(row_of(names), " > ", row_of(lowers), " AND ") : "",
+                   row_of(names), " < ", row_of(uppers));
+  // By the index, at most a few hundred thousand entries ahead: what a plan left out of balance
+  // takes several splits.
   const int64_t ahead = std::min<int64_t>(rows_left / 2, 200'000);
-  look_up.sql = absl::StrCat("SELECT ", KeyArray(relation), " FROM ", relation.name_sql, " WHERE ", range,
-                             " ORDER BY ", KeyList(relation), " LIMIT 1 OFFSET ", ahead);
+  look_up.sql = absl::StrCat("SELECT ", KeyArray(relation), " FROM ", relation.name_sql, " WHERE ",
+                             range, " ORDER BY ", KeyList(relation), " LIMIT 1 OFFSET ", ahead);
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, connection.Execute(look_up, parameters));
   if (found.rows.empty()) return none;
   DUNLIN_ASSIGN_OR_RETURN(KeyText key, DecodeRequiredKey(found.rows[0][0]));
@@ -155,10 +170,13 @@ std::string CoverageSql(const Relation& relation) {
   const std::string upper = TypedKey(relation, "s.upper");
   const std::string before = TypedKey(relation, "s.before");
   return absl::StrCat(
-      "SELECT count(*) FROM (SELECT s.lower, s.upper, row_number() OVER w AS place, lag(s.upper) OVER w AS before "
-      "FROM dunlin.shard s WHERE s.run = $1::uuid AND s.step = $2::int AND s.relation = $3 WINDOW w AS (ORDER BY ",
-      upper, ")) s WHERE NOT CASE WHEN s.place = 1 THEN s.lower IS NULL ELSE s.lower IS NOT NULL AND ", lower,
-      " = ", before, " AND ", lower, " < ", upper, " END");
+      "SELECT count(*) FROM (SELECT s.lower, s.upper, row_number() OVER w AS place, lag(s.upper) "
+      "OVER w AS before "
+      "FROM dunlin.shard s WHERE s.run = $1::uuid AND s.step = $2::int AND s.relation = $3 WINDOW "
+      "w AS (ORDER BY ",
+      upper,
+      ")) s WHERE NOT CASE WHEN s.place = 1 THEN s.lower IS NULL ELSE s.lower IS NOT NULL AND ",
+      lower, " = ", before, " AND ", lower, " < ", upper, " END");
 }
 
 }  // namespace dunlin::agent

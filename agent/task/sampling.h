@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "agent/ledger/relation.h"
 #include "common/key_text.h"
 #include "common/pg/connection.h"
@@ -28,19 +29,24 @@ struct KeyPlan {
 // Rows that one shard should have at least, and shards that are worth making at most.
 int ShardCountFor(int64_t rows, int shards_max);
 
-// Plans shards from a sample of heap blocks (TABLESAMPLE SYSTEM: J. Vitter-style block sampling in the server), a few rows of
-// each, never by reading the table. It needs no statistics, works for any orderable key, and a live row has the same chance
-// to be in the sample wherever it lies. With b blocks a shard, sizes differ by about 1/sqrt(b) when the heap is in key order
-// (the worst case); 8,192 blocks over 64 shards: 9 %. Tables below 64 MiB are read whole.
-absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation, const Filter& filter,
-                                     int shards_max);
+// Plans shards from a sample of heap blocks (TABLESAMPLE SYSTEM: J. Vitter-style block sampling in
+// the server), a few rows of each, never by reading the table. It needs no statistics, works for
+// any orderable key, and a live row has the same chance to be in the sample wherever it lies. With
+// b blocks a shard, sizes differ by about 1/sqrt(b) when the heap is in key order (the worst case);
+// 8,192 blocks over 64 shards: 9 %. Tables below 64 MiB are read whole.
+absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
+                                     const Filter& filter, int shards_max);
 
-// A key near the middle of (from, upper], for a split; nullopt when too little is left. `rows_left`: an estimate.
-absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection, const Relation& relation,
-                                                      const OptionalKey& from, const KeyText& upper, int64_t rows_left);
+// A key near the middle of (from, upper], for a split; nullopt when too little is left.
+// `rows_left`: an estimate.
+absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection,
+                                                      const Relation& relation,
+                                                      const OptionalKey& from, const KeyText& upper,
+                                                      int64_t rows_left);
 
-// SQL that counts violations of I2 among the shards of ($1 run, $2 step, $3 relation), by the key's own types: ordered by
-// upper, each lower is the upper before it, the first has none, and lower < upper.
+// SQL that counts violations of I2 among the shards of ($1 run, $2 step, $3 relation), by the key's
+// own types: ordered by upper, each lower is the upper before it, the first has none, and lower <
+// upper.
 std::string CoverageSql(const Relation& relation);
 
 }  // namespace dunlin::agent

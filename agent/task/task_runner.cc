@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/relation.h"
 #include "agent/task/sampling.h"
@@ -31,7 +32,8 @@ TaskResult RunTask(const TaskContext& context) {
 
 std::vector<std::string> DeclaredParameters(const Definition& definition) {
   std::vector<std::string> names;
-  for (const ParameterDefinition& parameter : definition.parameters) names.push_back(parameter.name);
+  for (const ParameterDefinition& parameter : definition.parameters)
+    names.push_back(parameter.name);
   return names;
 }
 
@@ -61,8 +63,9 @@ absl::StatusOr<int64_t> CountCoverageViolations(pg::Connection& connection, cons
     DUNLIN_ASSIGN_OR_RETURN(
         const Relation relation,
         DescribeRelation(connection, name, definition.steps[static_cast<size_t>(step)].key));
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
-                            connection.Query(CoverageSql(relation), {run.id.value(), absl::StrCat(step), name}));
+    DUNLIN_ASSIGN_OR_RETURN(
+        const pg::Result result,
+        connection.Query(CoverageSql(relation), {run.id.value(), absl::StrCat(step), name}));
     violations += result.Int(0, 0);
   }
   return violations;

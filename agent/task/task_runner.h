@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+
 #include "agent/lease.h"
 #include "agent/ledger/session.h"
 #include "agent/work/lease_handle.h"
@@ -22,19 +23,21 @@ struct TaskContext {
   Clock& clock;
 };
 
-// Runs one leased task; see the functions below. monostate: the lease is lost, or the outcome is in doubt, and a fresh
-// grant with a higher task epoch settles it. Blocking: within each task's own timeouts; ends when the lease is lost.
+// Runs one leased task; see the functions below. monostate: the lease is lost, or the outcome is in
+// doubt, and a fresh grant with a higher task epoch settles it. Blocking: within each task's own
+// timeouts; ends when the lease is lost.
 TaskResult RunTask(const TaskContext& context);
 
-// Looks only, changes nothing but installing the ledger: is everything there that the run needs, do all statements
-// prepare, does every `requires` hold?
+// Looks only, changes nothing but installing the ledger: is everything there that the run needs, do
+// all statements prepare, does every `requires` hold?
 TaskResult RunPreflight(const TaskContext& context);
-// Registers the run, waits for the barrier (first step only), inserts all shards of one step in one transaction, or
-// reports those that an earlier try inserted.
+// Registers the run, waits for the barrier (first step only), inserts all shards of one step in one
+// transaction, or reports those that an earlier try inserted.
 TaskResult RunPlan(const TaskContext& context);
 // Sums the `verify` statement over one shard's range, or runs it once as a whole.
 TaskResult RunVerify(const TaskContext& context);
-// Checks in one transaction that nothing is left and that the shards cover the key space (I2), and writes the finish row.
+// Checks in one transaction that nothing is left and that the shards cover the key space (I2), and
+// writes the finish row.
 TaskResult RunFinalize(const TaskContext& context);
 // Reports the ledger as it is.
 TaskResult RunReconcile(const TaskContext& context);
@@ -42,12 +45,15 @@ TaskResult RunReconcile(const TaskContext& context);
 // Waits until every transaction that is open now has ended. nullopt = passed.
 std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connection& connection);
 
-// Shared helpers -----------------------------------------------------------------------------------
+// Shared helpers
+// -----------------------------------------------------------------------------------
 std::vector<std::string> DeclaredParameters(const Definition& definition);
 // A failed call as a result: monostate when the connection was lost.
 TaskResult ResultFromStatus(const absl::Status& status, const std::string& doing);
-// The number of I2 violations over the shards of a step, checked by the key's own types; 0 = they cover it.
+// The number of I2 violations over the shards of a step, checked by the key's own types; 0 = they
+// cover it.
 absl::StatusOr<int64_t> CountCoverageViolations(pg::Connection& connection, const RunSpec& run,
-                                                const Definition& definition, const std::vector<LedgerShard>& shards);
+                                                const Definition& definition,
+                                                const std::vector<LedgerShard>& shards);
 
 }  // namespace dunlin::agent

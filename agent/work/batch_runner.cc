@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+
 #include "agent/ledger/statements.h"
 #include "common/clock.h"
 #include "common/fault.h"
@@ -17,7 +18,8 @@ const pg::Statement kCommit{"d_commit", "COMMIT"};
 const pg::Statement kRelaxed{"d_relaxed", "SET LOCAL synchronous_commit = off"};
 const pg::Statement kConstraints{"d_constraints", "SET CONSTRAINTS ALL IMMEDIATE"};
 
-// The server's own timeouts end a batch long before; this ends the wait for a server that does not answer (trap 17).
+// The server's own timeouts end a batch long before; this ends the wait for a server that does not
+// answer (trap 17).
 constexpr absl::Duration kClientDeadline = absl::Seconds(10);
 
 const absl::Status* FirstFailure(const std::vector<pg::Outcome>& outcomes, size_t count) {
@@ -40,9 +42,10 @@ std::vector<pg::Command> BatchRunner::OpeningCommands(const ShardState& state,
   std::vector<pg::Command> commands;
   commands.push_back({.statement = kBegin});
   if (relaxed) commands.push_back({.statement = kRelaxed});
-  commands.push_back({.statement = sql::kFence,
-                      .parameters = {state.id.value(), absl::StrCat(state.epoch.value()),
-                                     absl::StrCat(state.checkpoint.seq), EncodeKey(state.upper), budget}});
+  commands.push_back(
+      {.statement = sql::kFence,
+       .parameters = {state.id.value(), absl::StrCat(state.epoch.value()),
+                      absl::StrCat(state.checkpoint.seq), EncodeKey(state.upper), budget}});
   for (size_t i = 0; i < statements.size(); ++i) {
     // The fence itself bounds the first one.
     if (i > 0) commands.push_back({.statement = sql::kSpend, .parameters = {budget}});
@@ -64,7 +67,8 @@ BatchOutcome BatchRunner::Run(ShardState& state, const Boundary& boundary, int64
   const OptionalKey to(boundary.upper);
   const std::vector<const BoundStatement*> bound = sql_.BatchStatements(from);
   std::vector<pg::Command> statements;
-  for (const BoundStatement* statement : bound) statements.push_back(sql_.Bind(*statement, from, to));
+  for (const BoundStatement* statement : bound)
+    statements.push_back(sql_.Bind(*statement, from, to));
   const bool done = state.upper && boundary.upper == *state.upper;
   // A shard's last batch is reported as done: it commits synchronously (I4).
   const bool relaxed = durability_ == Durability::kRelaxed && !done;
@@ -120,11 +124,11 @@ BatchOutcome BatchRunner::RunOnce(ShardState& state) {
 BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, int64_t rows,
                                  int64_t changed, bool done, int64_t next_rows) {
   std::vector<pg::Command> commands;
-  commands.push_back({.statement = sql::kAdvance,
-                      .parameters = {state.id.value(), absl::StrCat(state.epoch.value()),
-                                     EncodeKey(cursor), absl::StrCat(rows), absl::StrCat(changed),
-                                     done ? "true" : "false",
-                                     absl::StrCat(absl::ToInt64Milliseconds(budget_))}});
+  commands.push_back(
+      {.statement = sql::kAdvance,
+       .parameters = {state.id.value(), absl::StrCat(state.epoch.value()), EncodeKey(cursor),
+                      absl::StrCat(rows), absl::StrCat(changed), done ? "true" : "false",
+                      absl::StrCat(absl::ToInt64Milliseconds(budget_))}});
   commands.push_back({.statement = kConstraints});
   commands.push_back({.statement = kCommit, .sync_after = true});
   const size_t commit_at = commands.size() - 1;
@@ -135,15 +139,16 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
   const std::vector<pg::Outcome> outcomes =
       connection_.RunPipeline(commands, {.timeout = kClientDeadline});
   if (const absl::Status* failed = FirstFailure(outcomes, commit_at); failed != nullptr) {
-    // Before COMMIT: nothing was committed, unless the connection broke and the answers were lost with it.
+    // Before COMMIT: nothing was committed, unless the connection broke and the answers were lost
+    // with it.
     outcome.status = RollBack(*failed);
     outcome.in_doubt = connection_.broken();
     return outcome;
   }
   outcome.status = CheckCommitted(connection_, outcomes[commit_at]);
   if (!outcome.status.ok()) {
-    // Whatever COMMIT said other than COMMIT (57014, 57P01, a lost connection, "already committed locally"), the
-    // transaction may be durable. Only a claim with a fresh epoch finds out.
+    // Whatever COMMIT said other than COMMIT (57014, 57P01, a lost connection, "already committed
+    // locally"), the transaction may be durable. Only a claim with a fresh epoch finds out.
     outcome.in_doubt = true;
     return outcome;
   }

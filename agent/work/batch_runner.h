@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+
 #include "agent/ledger/ledger.h"
 #include "agent/work/step_sql.h"
 #include "common/ids.h"
@@ -28,26 +29,31 @@ struct ShardState {
 
 // How a batch ended.
 struct BatchOutcome {
-  // OK: committed, durably as asked. IsConnectionLost or kInDoubt: unknown, a fresh grant and claim must settle it.
+  // OK: committed, durably as asked. IsConnectionLost or kInDoubt: unknown, a fresh grant and claim
+  // must settle it.
   absl::Status status;
   bool in_doubt = false;
   absl::Duration locks_held = absl::ZeroDuration();
-  // The end of the batch after it, asked for with the commit; absent when the look-up failed or the shard is done.
+  // The end of the batch after it, asked for with the commit; absent when the look-up failed or the
+  // shard is done.
   std::optional<Boundary> next;
 };
 
-// Runs batches of one claimed shard: fence, statements, checkpoint, COMMIT, in two round trips (design of I1, I3, I12):
+// Runs batches of one claimed shard: fence, statements, checkpoint, COMMIT, in two round trips
+// (design of I1, I3, I12):
 //   1. BEGIN; fence (takes the ledger row's lock before any data row); [budget; statement]…
-//   2. advance (cursor, seq, counters); SET CONSTRAINTS ALL IMMEDIATE; COMMIT; look-up of the next boundary.
-// Thread safety: one thread. Blocking: within the deadline of each call. After an outcome that is in doubt the
-// object must not be used again.
+//   2. advance (cursor, seq, counters); SET CONSTRAINTS ALL IMMEDIATE; COMMIT; look-up of the next
+//   boundary.
+// Thread safety: one thread. Blocking: within the deadline of each call. After an outcome that is
+// in doubt the object must not be used again.
 class BatchRunner {
  public:
   // All references outlive the runner. `budget`: of one transaction, all statements together.
-  BatchRunner(pg::Connection& connection, const StepSql& sql, Durability durability, absl::Duration budget);
+  BatchRunner(pg::Connection& connection, const StepSql& sql, Durability durability,
+              absl::Duration budget);
 
-  // One batch over (state.from(), boundary.upper]; moves `state` on when it committed. `next_rows` > 0: also look up the
-  // end of the batch behind it.
+  // One batch over (state.from(), boundary.upper]; moves `state` on when it committed. `next_rows`
+  // > 0: also look up the end of the batch behind it.
   BatchOutcome Run(ShardState& state, const Boundary& boundary, int64_t next_rows);
   // The single batch of a `once` step: sets done.
   BatchOutcome RunOnce(ShardState& state);
@@ -56,12 +62,14 @@ class BatchRunner {
   absl::StatusOr<Boundary> FindBoundary(const ShardState& state, int64_t rows);
 
  private:
-  std::vector<pg::Command> OpeningCommands(const ShardState& state, const std::vector<pg::Command>& statements,
+  std::vector<pg::Command> OpeningCommands(const ShardState& state,
+                                           const std::vector<pg::Command>& statements,
                                            bool relaxed) const;
-  BatchOutcome Commit(ShardState& state, const OptionalKey& cursor, int64_t rows, int64_t changed, bool done,
-                      int64_t next_rows);
+  BatchOutcome Commit(ShardState& state, const OptionalKey& cursor, int64_t rows, int64_t changed,
+                      bool done, int64_t next_rows);
   absl::Status RollBack(const absl::Status& why);
-  absl::StatusOr<Boundary> CompleteBoundary(const ShardState& state, const pg::Result& found, int64_t rows);
+  absl::StatusOr<Boundary> CompleteBoundary(const ShardState& state, const pg::Result& found,
+                                            int64_t rows);
 
   pg::Connection& connection_;
   const StepSql& sql_;

@@ -9,12 +9,13 @@
 
 namespace dunlin::agent {
 
-// Remembers which shards had a batch in flight when the server went away, so that a batch which crashes the server does
-// not do so for ever (trap 6). Counted only while no batch of the shard commits in between. Holds at most one entry per
-// shard in trouble. Thread safety: any thread.
+// Remembers which shards had a batch in flight when the server went away, so that a batch which
+// crashes the server does not do so for ever (trap 6). Counted only while no batch of the shard
+// commits in between. Holds at most one entry per shard in trouble. Thread safety: any thread.
 class CrashMemory {
  public:
-  // The connection broke under a batch of `shard` at `seq`; not a stop (57P01), which is somebody's wish.
+  // The connection broke under a batch of `shard` at `seq`; not a stop (57P01), which is somebody's
+  // wish.
   void LostDuringBatch(const ShardId& shard, int64_t seq);
   // A connection to the server was refused or it is recovering: what broke just before was a crash.
   void ServerWasDown();

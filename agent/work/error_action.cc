@@ -1,6 +1,7 @@
 #include "agent/work/error_action.h"
 
 #include "absl/strings/match.h"
+
 #include "common/pg/types.h"
 
 namespace dunlin::agent {
@@ -17,7 +18,8 @@ ErrorAction ClassifyError(const absl::Status& status) {
     return ErrorAction::kRetry;
   }
   if (in_class("57") || in_class("08") || in_class("25")) return ErrorAction::kReconnect;
-  // P0: raised by a trigger or a function about this row; 44: WITH CHECK OPTION; 21: more than one row in a sub-select.
+  // P0: raised by a trigger or a function about this row; 44: WITH CHECK OPTION; 21: more than one
+  // row in a sub-select.
   if (in_class("22") || in_class("23") || in_class("P0") || in_class("44") || in_class("21") ||
       in_class("2F") || in_class("38") || in_class("39") || in_class("09")) {
     return ErrorAction::kBisect;
@@ -27,7 +29,8 @@ ErrorAction ClassifyError(const absl::Status& status) {
     return ErrorAction::kFailRun;
   }
   if (status.code() == absl::StatusCode::kUnavailable) return ErrorAction::kReconnect;
-  // XX000, 58xxx and what is not known: may be one row's (a broken index entry) or the server's; retried with back-off.
+  // XX000, 58xxx and what is not known: may be one row's (a broken index entry) or the server's;
+  // retried with back-off.
   return ErrorAction::kRetry;
 }
 

@@ -6,9 +6,7 @@
 
 namespace dunlin::agent {
 
-absl::Duration LeaseMargin(absl::Duration lease) {
-  return std::min(lease / 10, absl::Seconds(1));
-}
+absl::Duration LeaseMargin(absl::Duration lease) { return std::min(lease / 10, absl::Seconds(1)); }
 
 LeaseHandle::LeaseHandle(Lease lease, absl::Duration sent_at, Clock& clock)
     : lease_(std::move(lease)),

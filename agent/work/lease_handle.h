@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+
 #include "agent/lease.h"
 #include "common/clock.h"
 #include "common/mutex.h"
@@ -13,17 +14,20 @@ namespace dunlin::agent {
 
 // What the control loop and a worker tell each other about one lease.
 //
-// The worker asks whether it may go on and posts its latest checkpoint; the control loop posts directives and reads
-// reports. Only the latest of each is kept (I10). Thread safety: any thread. Blocking: only Wait().
+// The worker asks whether it may go on and posts its latest checkpoint; the control loop posts
+// directives and reads reports. Only the latest of each is kept (I10). Thread safety: any thread.
+// Blocking: only Wait().
 class LeaseHandle {
  public:
-  // `sent_at`: monotonic time before the request was sent that brought the lease. `clock` outlives the handle.
+  // `sent_at`: monotonic time before the request was sent that brought the lease. `clock` outlives
+  // the handle.
   LeaseHandle(Lease lease, absl::Duration sent_at, Clock& clock);
 
   const Lease& lease() const { return lease_; }
 
   // --- the worker's side -----------------------------------------------------------------------
-  // Believed to be ours: not lost, not expired (with a margin). Only a belief: the ledger's fence decides (I3).
+  // Believed to be ours: not lost, not expired (with a margin). Only a belief: the ledger's fence
+  // decides (I3).
   bool Valid() const;
   // Asked to end after the batch in flight (pause, cancel, drain).
   bool Draining() const;
@@ -45,7 +49,8 @@ class LeaseHandle {
     int64_t rows_left = 0;
     std::string waiting_reason;
   };
-  // What the next heartbeat carries; RowsAllowed() counts from it once the answer's limits are applied.
+  // What the next heartbeat carries; RowsAllowed() counts from it once the answer's limits are
+  // applied.
   Report TakeReport();
   void Renew(absl::Duration sent_at, absl::Duration duration, const WorkLimits& limits);
   void Drain();
@@ -64,13 +69,15 @@ class LeaseHandle {
   bool split_requested_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<Checkpoint> checkpoint_ ABSL_GUARDED_BY(mutex_);
   int64_t rows_left_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t rows_first_ ABSL_GUARDED_BY(mutex_) = -1;     // rows_done of the first checkpoint of this lease
-  int64_t rows_reported_ ABSL_GUARDED_BY(mutex_) = -1;  // … of the one in the last heartbeat
+  int64_t rows_first_ ABSL_GUARDED_BY(mutex_) =
+      -1;  // rows_done of the first checkpoint of this lease
+  int64_t rows_reported_ ABSL_GUARDED_BY(mutex_) = -1;    // … of the one in the last heartbeat
   int64_t rows_limit_base_ ABSL_GUARDED_BY(mutex_) = -1;  // … that limits_.rows_left counts from
   std::string waiting_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Leases end this much earlier for the agent than for the store: rates of clocks differ a little, threads are late.
+// Leases end this much earlier for the agent than for the store: rates of clocks differ a little,
+// threads are late.
 absl::Duration LeaseMargin(absl::Duration lease);
 
 }  // namespace dunlin::agent

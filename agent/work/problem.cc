@@ -1,6 +1,7 @@
 #include "agent/work/problem.h"
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/work/error_action.h"
 #include "common/pg/types.h"
 #include "common/status_util.h"
@@ -18,7 +19,8 @@ Problem ProblemFromStatus(const absl::Status& status, absl::string_view doing) {
   if (problem.sqlstate == "42501") {
     problem.kind = Problem::Kind::kPermission;
     absl::StrAppend(&problem.message,
-                    "; grant it to the agent's role (`dunlin ledger sql --role ROLE` prints what the ledger needs), then resume");
+                    "; grant it to the agent's role (`dunlin ledger sql --role ROLE` prints what "
+                    "the ledger needs), then resume");
     return problem;
   }
   switch (ClassifyError(status)) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "agent/ledger/statements.h"
 #include "agent/task/sampling.h"
 #include "agent/work/error_action.h"
@@ -29,7 +30,8 @@ const ShardWork& WorkOf(const LeaseHandle& handle) {
 
 std::vector<std::string> ParameterNames(const Definition& definition) {
   std::vector<std::string> names;
-  for (const ParameterDefinition& parameter : definition.parameters) names.push_back(parameter.name);
+  for (const ParameterDefinition& parameter : definition.parameters)
+    names.push_back(parameter.name);
   return names;
 }
 
@@ -53,7 +55,8 @@ ShardWorker::ShardWorker(LeaseHandle& handle, const Definition& definition,
 ShardOutcome ShardWorker::Run() {
   if (Ended ended = Open()) return *std::move(ended);
   if (Ended ended = Claim()) return *std::move(ended);
-  if (state_.done) return Ending();  // done before; the claim was this agent's own synchronous write (I4)
+  if (state_.done)
+    return Ending();  // done before; the claim was this agent's own synchronous write (I4)
   if (step_.is_once()) {
     if (Ended ended = RunOnceStep()) return *std::move(ended);
     return Ending();
@@ -89,8 +92,10 @@ ShardWorker::Ended ShardWorker::Open() {
   const RunSpec& run = handle_.lease().run;
   std::string search_path = "public, pg_temp";
   if (!work_.relation.empty()) {
-    // The relation is schema-qualified and quoted, as the plan stored it: its first part is the schema.
-    const size_t dot = work_.relation[0] == '"' ? work_.relation.find("\".") + 1 : work_.relation.find('.');
+    // The relation is schema-qualified and quoted, as the plan stored it: its first part is the
+    // schema.
+    const size_t dot =
+        work_.relation[0] == '"' ? work_.relation.find("\".") + 1 : work_.relation.find('.');
     search_path = SearchPathFor(work_.relation.substr(0, dot));
   }
   auto opened = sessions_.OpenForShard(run.migration, work_.id, work_.epoch, search_path,
@@ -109,7 +114,8 @@ ShardWorker::Ended ShardWorker::Open() {
 ShardWorker::Ended ShardWorker::Claim() {
   const RunSpec& run = handle_.lease().run;
   auto claimed = ClaimShard(
-      *connection_, sessions_, run, work_, [this] { return handle_.Valid(); }, handle_.lost_token());
+      *connection_, sessions_, run, work_, [this] { return handle_.Valid(); },
+      handle_.lost_token());
   if (!claimed.ok()) return FromStatus(claimed.status(), "claiming the shard");
   if (auto* problem = std::get_if<Problem>(&*claimed)) return Ending(*problem);
   ClaimedShard& shard = std::get<ClaimedShard>(*claimed);
@@ -124,8 +130,7 @@ ShardWorker::Ended ShardWorker::Claim() {
   handle_.Post(state_.checkpoint, RowsLeft());
   if (state_.done) return std::nullopt;
 
-  auto parameters =
-      ResolveParameters(*connection_, definition_, run.parameters, run.started_at);
+  auto parameters = ResolveParameters(*connection_, definition_, run.parameters, run.started_at);
   if (!parameters.ok()) return FromStatus(parameters.status(), "reading the parameters");
   absl::StatusOr<StepSql> sql = absl::InternalError("not made");
   if (step_.is_once()) {
@@ -155,13 +160,16 @@ ShardWorker::Ended ShardWorker::Claim() {
   return std::nullopt;
 }
 
-ShardWorker::Ended ShardWorker::CheckCollations(const Relation& relation, const std::string& recorded) {
+ShardWorker::Ended ShardWorker::CheckCollations(const Relation& relation,
+                                                const std::string& recorded) {
   if (relation.collation_versions == recorded) return std::nullopt;
-  return Ending(Problem{
-      .kind = Problem::Kind::kPause,
-      .message = absl::StrCat("the collation of ", DescribeKey(relation), " is another version than when the run was planned (",
-                              recorded, ", now ", relation.collation_versions,
-                              "): text may be ordered otherwise, and indexes may need REINDEX. Check them before you resume")});
+  return Ending(
+      Problem{.kind = Problem::Kind::kPause,
+              .message = absl::StrCat("the collation of ", DescribeKey(relation),
+                                      " is another version than when the run was planned (",
+                                      recorded, ", now ", relation.collation_versions,
+                                      "): text may be ordered otherwise, and indexes may need "
+                                      "REINDEX. Check them before you resume")});
 }
 
 int64_t ShardWorker::RowsLeft() const {
@@ -194,8 +202,8 @@ ShardWorker::Ended ShardWorker::WaitForPace() {
     // The canary's share is used up: the next heartbeat brings the pause, or another share.
     return handle_.Wait(absl::Milliseconds(50)) ? Ended() : Ending();
   }
-  const absl::Duration wait = std::max(
-      limits.pause, limiter_.WaitBefore(limits.rows_per_second, clock_.Monotonic()));
+  const absl::Duration wait =
+      std::max(limits.pause, limiter_.WaitBefore(limits.rows_per_second, clock_.Monotonic()));
   if (wait > absl::ZeroDuration() && !handle_.Wait(wait)) return Ending();
   return std::nullopt;
 }
@@ -203,11 +211,14 @@ ShardWorker::Ended ShardWorker::WaitForPace() {
 ShardWorker::Ended ShardWorker::RunOneBatch() {
   if (handle_.RowsAllowed() == 0) return std::nullopt;
   const int64_t rows = RowsForNextBatch();
-  // A boundary that was looked up ahead may be too far by now: after a timeout, a new limit, a failing row.
+  // A boundary that was looked up ahead may be too far by now: after a timeout, a new limit, a
+  // failing row.
   if (next_ && next_->rows > rows + rows / 4 && next_->rows > 1) next_.reset();
   if (!next_) {
     auto found = runner_->FindBoundary(state_, rows);
-    if (!found.ok()) return HandleFailure(BatchOutcome{.status = found.status(), .in_doubt = connection_->broken()}, nullptr);
+    if (!found.ok())
+      return HandleFailure(
+          BatchOutcome{.status = found.status(), .in_doubt = connection_->broken()}, nullptr);
     next_ = *std::move(found);
   }
   const Boundary boundary = *next_;
@@ -250,11 +261,14 @@ ShardWorker::Ended ShardWorker::RunOnceStep() {
   }
 }
 
-ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome, const Boundary* boundary) {
+ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome,
+                                              const Boundary* boundary) {
   const absl::Status& status = outcome.status;
-  const std::string what = work_.relation.empty() ? std::string("the `once` statements") : work_.relation;
+  const std::string what =
+      work_.relation.empty() ? std::string("the `once` statements") : work_.relation;
   if (outcome.in_doubt || connection_->broken()) {
-    if (pg::SqlStateOf(status) != "57P01") crashes_.LostDuringBatch(state_.id, state_.checkpoint.seq);
+    if (pg::SqlStateOf(status) != "57P01")
+      crashes_.LostDuringBatch(state_.id, state_.checkpoint.seq);
     return InDoubt();
   }
   next_.reset();
@@ -278,13 +292,15 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome, const
     case ErrorAction::kRetrySmaller:
       sizer_.TimedOut();
       wait = backoff_.Next();
-      reason = absl::StrCat("backs off ", absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
-                            " after: ", status.message());
+      reason =
+          absl::StrCat("backs off ", absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
+                       " after: ", status.message());
       break;
     case ErrorAction::kRetry:
       wait = backoff_.Next();
-      reason = absl::StrCat("backs off ", absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
-                            " after: ", status.message());
+      reason =
+          absl::StrCat("backs off ", absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
+                       " after: ", status.message());
       break;
   }
   handle_.SetWaiting(reason);
@@ -292,9 +308,11 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome, const
   return std::nullopt;
 }
 
-// Halves the range until it is one key, each half in a transaction of its own (a rollback to a savepoint would release
-// the fence). What commits on the way is done; what is left begins with the failing row.
-ShardWorker::Ended ShardWorker::HandleDataError(const absl::Status& status, const Boundary& boundary) {
+// Halves the range until it is one key, each half in a transaction of its own (a rollback to a
+// savepoint would release the fence). What commits on the way is done; what is left begins with the
+// failing row.
+ShardWorker::Ended ShardWorker::HandleDataError(const absl::Status& status,
+                                                const Boundary& boundary) {
   ++bisect_tries_;
   if (boundary.rows > 1 && bisect_tries_ < kMaxBisectTries) {
     failing_rows_ = boundary.rows;
@@ -308,8 +326,8 @@ ShardWorker::Ended ShardWorker::HandleDataError(const absl::Status& status, cons
   return Ending(std::move(problem));
 }
 
-// One transaction moves our upper and inserts the child; only then both are reported. Whatever breaks in between, the
-// ledger is right and a reconcile finds the child.
+// One transaction moves our upper and inserts the child; only then both are reported. Whatever
+// breaks in between, the ledger is right and a reconcile finds the child.
 ShardWorker::Ended ShardWorker::Split() {
   auto middle = FindMiddle(*connection_, *relation_, state_.from(), *state_.upper, RowsLeft());
   if (!middle.ok()) return HandleFailure(BatchOutcome{.status = middle.status()}, nullptr);
@@ -323,28 +341,33 @@ ShardWorker::Ended ShardWorker::Split() {
                      .parent_rows_total = rows_total_ - left / 2,
                      .child_rows_total = left / 2};
   const OptionalKey new_upper(report.middle);
-  // The child's lower is the parent's upper as just moved: gap and overlap cannot be written down (I2).
+  // The child's lower is the parent's upper as just moved: gap and overlap cannot be written down
+  // (I2).
   const std::vector<pg::Command> commands = {
       {.statement = sql::kFence,
        .parameters = {state_.id.value(), absl::StrCat(state_.epoch.value()),
                       absl::StrCat(state_.checkpoint.seq), EncodeKey(state_.upper), "2000"}},
       {.statement = sql::kMoveUpper,
-       .parameters = {state_.id.value(), EncodeKey(new_upper), absl::StrCat(report.parent_rows_total)}},
+       .parameters = {state_.id.value(), EncodeKey(new_upper),
+                      absl::StrCat(report.parent_rows_total)}},
       {.statement = sql::kInsertChild,
        .parameters = {state_.id.value(), report.child.value(), EncodeKey(state_.upper),
                       absl::StrCat(report.child_rows_total)}}};
-  if (const absl::Status fault = DUNLIN_FAULT("agent.split.before_commit"); !fault.ok()) return InDoubt();
+  if (const absl::Status fault = DUNLIN_FAULT("agent.split.before_commit"); !fault.ok())
+    return InDoubt();
   const absl::Status committed = RunTransaction(*connection_, commands, nullptr);
   if (!committed.ok()) {
     if (connection_->broken() || !pg::GetServerError(committed)) return InDoubt();
     return HandleFailure(BatchOutcome{.status = committed}, nullptr);
   }
-  if (const absl::Status fault = DUNLIN_FAULT("agent.split.after_commit"); !fault.ok()) return InDoubt();
+  if (const absl::Status fault = DUNLIN_FAULT("agent.split.after_commit"); !fault.ok())
+    return InDoubt();
   state_.upper = new_upper;
   rows_total_ = report.parent_rows_total;
   next_.reset();
   LOG(INFO) << Event("shard_split").Kv("shard", state_.id).Kv("child", report.child);
-  // Not accepted: never repeated under another epoch; the next claim finds other bounds, and reconcile the child.
+  // Not accepted: never repeated under another epoch; the next claim finds other bounds, and
+  // reconcile the child.
   if (!report_split_(report)) return InDoubt();
   handle_.Post(state_.checkpoint, RowsLeft());
   return std::nullopt;

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "absl/status/statusor.h"
+
 #include "agent/ledger/session.h"
 #include "agent/pace/batch_sizer.h"
 #include "agent/pace/rate_limiter.h"
@@ -18,7 +19,8 @@
 
 namespace dunlin::agent {
 
-// Tells the coordinator of a split that the ledger has committed; false when it was not accepted (the lease is then lost).
+// Tells the coordinator of a split that the ledger has committed; false when it was not accepted
+// (the lease is then lost).
 using ReportSplitFn = std::function<bool(const SplitReport&)>;
 
 // How the work on a lease ended.
@@ -29,10 +31,10 @@ struct ShardOutcome {
   Problem problem;                       // kNone: drained, lost or in doubt
 };
 
-// Runs one leased shard to its end: claims it, sizes batches, commits each with its checkpoint, backs off from trouble,
-// halves the range around a row that fails, splits when asked.
-// Thread safety: Run() from one thread. Blocking: until the shard is done, the lease ends, or a problem needs somebody
-// else; each wait is bounded, and ends when the lease is drained or lost.
+// Runs one leased shard to its end: claims it, sizes batches, commits each with its checkpoint,
+// backs off from trouble, halves the range around a row that fails, splits when asked. Thread
+// safety: Run() from one thread. Blocking: until the shard is done, the lease ends, or a problem
+// needs somebody else; each wait is bounded, and ends when the lease is drained or lost.
 class ShardWorker {
  public:
   // References outlive the worker.

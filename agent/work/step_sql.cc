@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+
 #include "agent/ledger/statements.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -15,7 +16,8 @@ namespace {
 constexpr pg::Oid kTimestamptz = 1184;
 constexpr pg::Oid kInt8 = 20;
 
-// "$n" for each key column, in parentheses when there are several: (a, b) > ($1, $2), which uses the index (trap 2).
+// "$n" for each key column, in parentheses when there are several: (a, b) > ($1, $2), which uses
+// the index (trap 2).
 std::string RowOf(const std::vector<std::string>& parts) {
   return parts.size() == 1 ? parts[0] : absl::StrCat("(", absl::StrJoin(parts, ", "), ")");
 }
@@ -34,7 +36,8 @@ std::string KeyAsTextArray(const Relation& relation) {
 
 absl::Status AtFilePosition(const absl::Status& status, const SqlText& text) {
   if (status.ok() || text.line == 0) return status;
-  return Annotate(status, absl::StrCat("the statement at line ", text.line, " of the migration file"));
+  return Annotate(status,
+                  absl::StrCat("the statement at line ", text.line, " of the migration file"));
 }
 
 absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection,
@@ -47,11 +50,12 @@ absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection,
   for (const ParameterDefinition& parameter : definition.parameters) {
     const auto value = values.find(parameter.name);
     if (value == values.end()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("parameter ", parameter.name, " has no value; start with --set ", parameter.name, "=…"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "parameter ", parameter.name, " has no value; start with --set ", parameter.name, "=…"));
     }
     const absl::StatusOr<pg::Result> type = connection.Execute(sql::kTypeOid, {parameter.type});
-    if (!type.ok()) return Annotate(type.status(), absl::StrCat("the type of parameter ", parameter.name));
+    if (!type.ok())
+      return Annotate(type.status(), absl::StrCat("the type of parameter ", parameter.name));
     bound.values[parameter.name] = value->second;
     bound.types[parameter.name] = static_cast<pg::Oid>(type->Int(0, 0));
   }
@@ -74,9 +78,11 @@ absl::StatusOr<BoundStatement> StepSql::Render(const SqlTemplate& sql, const std
   bound.counts = sql.verb() != "SELECT" && !sql.verb().empty();
   for (const ParameterRef& ref : bound.parameters) {
     if (const auto* lower = std::get_if<LowerBound>(&ref)) {
-      bound.statement.parameter_types.push_back(relation_.key[static_cast<size_t>(lower->column)].type);
+      bound.statement.parameter_types.push_back(
+          relation_.key[static_cast<size_t>(lower->column)].type);
     } else if (const auto* upper = std::get_if<UpperBound>(&ref)) {
-      bound.statement.parameter_types.push_back(relation_.key[static_cast<size_t>(upper->column)].type);
+      bound.statement.parameter_types.push_back(
+          relation_.key[static_cast<size_t>(upper->column)].type);
     } else {
       const auto type = parameters_.types.find(std::get<NamedParameter>(ref).name);
       bound.statement.parameter_types.push_back(type == parameters_.types.end() ? 0 : type->second);
@@ -85,8 +91,8 @@ absl::StatusOr<BoundStatement> StepSql::Render(const SqlTemplate& sql, const std
   return bound;
 }
 
-absl::StatusOr<RangeStatement> StepSql::RenderRange(const SqlText& text, const std::string& name,
-                                                    const std::vector<std::string>& declared) const {
+absl::StatusOr<RangeStatement> StepSql::RenderRange(
+    const SqlText& text, const std::string& name, const std::vector<std::string>& declared) const {
   const absl::StatusOr<SqlTemplate> sql = SqlTemplate::Parse(text.sql, declared);
   if (!sql.ok()) return AtFilePosition(sql.status(), text);
   RangeStatement range;
@@ -107,17 +113,20 @@ std::string StepSql::RangeSql(bool has_lower) const {
   std::vector<std::string> names, lowers, uppers;
   int next = 1;
   for (const KeyColumn& column : relation_.key) names.push_back(column.name_sql);
-  for (size_t i = 0; has_lower && i < names.size(); ++i) lowers.push_back(absl::StrCat("$", next++));
+  for (size_t i = 0; has_lower && i < names.size(); ++i)
+    lowers.push_back(absl::StrCat("$", next++));
   for (size_t i = 0; i < names.size(); ++i) uppers.push_back(absl::StrCat("$", next++));
   const std::string row = RowOf(names);
   return absl::StrCat(has_lower ? absl::StrCat(row, " > ", RowOf(lowers), " AND ") : "", row,
                       " <= ", RowOf(uppers));
 }
 
-// The end of the next batch. Without `where`: the n-th row by the index. With it: the n-th matching row or the
-// 50,000th row, whichever comes first, so that one look-up reads a bounded part of the table. Any key in the range is a correct end:
-// batches are ranges, so rows that come and go meanwhile only change its size.
-absl::Status StepSql::MakeBoundary(const StepDefinition& step, const std::vector<std::string>& declared) {
+// The end of the next batch. Without `where`: the n-th row by the index. With it: the n-th matching
+// row or the 50,000th row, whichever comes first, so that one look-up reads a bounded part of the
+// table. Any key in the range is a correct end: batches are ranges, so rows that come and go
+// meanwhile only change its size.
+absl::Status StepSql::MakeBoundary(const StepDefinition& step,
+                                   const std::vector<std::string>& declared) {
   std::optional<SqlTemplate> where;
   if (step.where) {
     absl::StatusOr<SqlTemplate> parsed = SqlTemplate::ParseExpression(step.where->sql, declared);
@@ -135,7 +144,8 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step, const std::vector
     if (where) {
       // The expression's own parameters come behind those of the range.
       const int first = static_cast<int>(boundary.parameters.size()) + 1;
-      DUNLIN_ASSIGN_OR_RETURN(const BoundStatement rendered, Render(*where, "where", has_lower, first));
+      DUNLIN_ASSIGN_OR_RETURN(const BoundStatement rendered,
+                              Render(*where, "where", has_lower, first));
       condition = absl::StrCat("(", rendered.statement.sql, ")");
       for (const ParameterRef& ref : rendered.parameters) {
         boundary.parameters.push_back(ref);
@@ -147,12 +157,15 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step, const std::vector
     boundary.statement.name = absl::StrCat("m_boundary", suffix);
     count.statement.name = absl::StrCat("m_count", suffix);
     if (where) {
-      boundary.statement.sql = absl::StrCat(
-          "SELECT k, matched FROM (SELECT ", KeyAsTextArray(relation_), " AS k, count(*) FILTER (WHERE ",
-          condition, ") OVER w AS matched, row_number() OVER w AS looked_at", from, range,
-          " WINDOW w AS (ORDER BY ", keys, " ROWS UNBOUNDED PRECEDING) ORDER BY ", keys, " LIMIT ",
-          kMaxRowsLookedAt, ") s WHERE matched >= ", rows, " OR looked_at >= ", kMaxRowsLookedAt, " LIMIT 1");
-      count.statement.sql = absl::StrCat("SELECT count(*) FILTER (WHERE ", condition, ")", from, range);
+      boundary.statement.sql =
+          absl::StrCat("SELECT k, matched FROM (SELECT ", KeyAsTextArray(relation_),
+                       " AS k, count(*) FILTER (WHERE ", condition,
+                       ") OVER w AS matched, row_number() OVER w AS looked_at", from, range,
+                       " WINDOW w AS (ORDER BY ", keys, " ROWS UNBOUNDED PRECEDING) ORDER BY ",
+                       keys, " LIMIT ", kMaxRowsLookedAt, ") s WHERE matched >= ", rows,
+                       " OR looked_at >= ", kMaxRowsLookedAt, " LIMIT 1");
+      count.statement.sql =
+          absl::StrCat("SELECT count(*) FILTER (WHERE ", condition, ")", from, range);
     } else {
       boundary.statement.sql =
           absl::StrCat("SELECT ", KeyAsTextArray(relation_), ", ", rows, from, range, " ORDER BY ",
@@ -162,11 +175,14 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step, const std::vector
     for (BoundStatement* bound : {&boundary, &count}) {
       for (const ParameterRef& ref : bound->parameters) {
         if (const auto* lower = std::get_if<LowerBound>(&ref)) {
-          bound->statement.parameter_types.push_back(relation_.key[static_cast<size_t>(lower->column)].type);
+          bound->statement.parameter_types.push_back(
+              relation_.key[static_cast<size_t>(lower->column)].type);
         } else if (const auto* upper = std::get_if<UpperBound>(&ref)) {
-          bound->statement.parameter_types.push_back(relation_.key[static_cast<size_t>(upper->column)].type);
+          bound->statement.parameter_types.push_back(
+              relation_.key[static_cast<size_t>(upper->column)].type);
         } else {
-          bound->statement.parameter_types.push_back(parameters_.types.at(std::get<NamedParameter>(ref).name));
+          bound->statement.parameter_types.push_back(
+              parameters_.types.at(std::get<NamedParameter>(ref).name));
         }
       }
     }
@@ -189,13 +205,14 @@ absl::StatusOr<StepSql> StepSql::Make(const StepDefinition& step, const Relation
       BoundStatement bound;
       bound.statement.name = absl::StrCat("m_lock", has_lower ? "" : "_first");
       // Counted inside, so that no row travels.
-      bound.statement.sql = absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ", relation.name_sql, " WHERE ",
-                                         made.RangeSql(has_lower), " ORDER BY ", KeyList(relation),
-                                         " FOR NO KEY UPDATE) s");
+      bound.statement.sql = absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ", relation.name_sql,
+                                         " WHERE ", made.RangeSql(has_lower), " ORDER BY ",
+                                         KeyList(relation), " FOR NO KEY UPDATE) s");
       bound.parameters = made.RangeParameters(has_lower);
       for (const ParameterRef& ref : bound.parameters) {
-        const int column = std::holds_alternative<LowerBound>(ref) ? std::get<LowerBound>(ref).column
-                                                                   : std::get<UpperBound>(ref).column;
+        const int column = std::holds_alternative<LowerBound>(ref)
+                               ? std::get<LowerBound>(ref).column
+                               : std::get<UpperBound>(ref).column;
         bound.statement.parameter_types.push_back(relation.key[static_cast<size_t>(column)].type);
       }
       (has_lower ? lock.with_lower : lock.without_lower) = std::move(bound);
@@ -203,8 +220,9 @@ absl::StatusOr<StepSql> StepSql::Make(const StepDefinition& step, const Relation
     made.locks_.push_back(std::move(lock));
   }
   for (size_t i = 0; i < step.lock_statements.size(); ++i) {
-    DUNLIN_ASSIGN_OR_RETURN(RangeStatement lock, made.RenderRange(step.lock_statements[i],
-                                                                  absl::StrCat("m_lock", i), declared));
+    DUNLIN_ASSIGN_OR_RETURN(
+        RangeStatement lock,
+        made.RenderRange(step.lock_statements[i], absl::StrCat("m_lock", i), declared));
     made.locks_.push_back(std::move(lock));
   }
   for (size_t i = 0; i < step.batch.size(); ++i) {
@@ -233,7 +251,8 @@ absl::StatusOr<StepSql> StepSql::MakeOnce(const StepDefinition& step,
   for (size_t i = 0; i < step.once.size(); ++i) {
     const absl::StatusOr<SqlTemplate> sql = SqlTemplate::Parse(step.once[i].sql, declared);
     if (!sql.ok()) return AtFilePosition(sql.status(), step.once[i]);
-    DUNLIN_ASSIGN_OR_RETURN(BoundStatement bound, made.Render(*sql, absl::StrCat("m_once", i), true, 1));
+    DUNLIN_ASSIGN_OR_RETURN(BoundStatement bound,
+                            made.Render(*sql, absl::StrCat("m_once", i), true, 1));
     made.once_.push_back(std::move(bound));
   }
   return made;
@@ -262,7 +281,8 @@ pg::Command StepSql::Bind(const BoundStatement& statement, const OptionalKey& lo
   return command;
 }
 
-pg::Command StepSql::BoundaryCommand(const OptionalKey& lower, const KeyText& upper, int64_t rows) const {
+pg::Command StepSql::BoundaryCommand(const OptionalKey& lower, const KeyText& upper,
+                                     int64_t rows) const {
   pg::Command command = Bind(boundary_.For(lower), lower, upper);
   command.parameters.push_back(absl::StrCat(rows));
   return command;

@@ -1,4 +1,5 @@
-// The statements of one step over one relation, with everything bound that can be: made once per lease, run per batch.
+// The statements of one step over one relation, with everything bound that can be: made once per
+// lease, run per batch.
 #pragma once
 
 #include <map>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "agent/ledger/relation.h"
 #include "common/key_text.h"
 #include "common/migration/definition.h"
@@ -20,7 +22,8 @@ struct BoundParameters {
   std::map<std::string, std::string> values;
   std::map<std::string, pg::Oid> types;
 };
-absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection, const Definition& definition,
+absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection,
+                                                  const Definition& definition,
                                                   const std::map<std::string, std::string>& values,
                                                   const std::string& started_at);
 
@@ -54,9 +57,11 @@ class StepSql {
 
   // For a step over a relation.
   static absl::StatusOr<StepSql> Make(const StepDefinition& step, const Relation& relation,
-                                      const std::vector<std::string>& declared, BoundParameters parameters);
+                                      const std::vector<std::string>& declared,
+                                      BoundParameters parameters);
   // For a `once` step.
-  static absl::StatusOr<StepSql> MakeOnce(const StepDefinition& step, const std::vector<std::string>& declared,
+  static absl::StatusOr<StepSql> MakeOnce(const StepDefinition& step,
+                                          const std::vector<std::string>& declared,
                                           BoundParameters parameters);
 
   // Locks (if any), then the statements of a batch over (lower, upper].
@@ -65,20 +70,23 @@ class StepSql {
   std::optional<BoundStatement> verify_whole() const { return verify_whole_; }
   const RangeStatement* verify_range() const { return verify_ ? &*verify_ : nullptr; }
 
-  // The command that finds the end of a batch of about `rows` rows behind `lower`, not beyond `upper`.
+  // The command that finds the end of a batch of about `rows` rows behind `lower`, not beyond
+  // `upper`.
   pg::Command BoundaryCommand(const OptionalKey& lower, const KeyText& upper, int64_t rows) const;
-  // What it answered. `rows_exact` false: rows must still be counted (a shard's end, or a key that is not unique).
-  absl::StatusOr<Boundary> DecodeBoundary(const pg::Result& result, const KeyText& upper, int64_t rows,
-                                          bool& rows_exact) const;
+  // What it answered. `rows_exact` false: rows must still be counted (a shard's end, or a key that
+  // is not unique).
+  absl::StatusOr<Boundary> DecodeBoundary(const pg::Result& result, const KeyText& upper,
+                                          int64_t rows, bool& rows_exact) const;
   pg::Command CountCommand(const OptionalKey& lower, const KeyText& upper) const;
 
-  pg::Command Bind(const BoundStatement& statement, const OptionalKey& lower, const OptionalKey& upper) const;
+  pg::Command Bind(const BoundStatement& statement, const OptionalKey& lower,
+                   const OptionalKey& upper) const;
   // All statements, for PREPARE.
   std::vector<pg::Statement> AllStatements() const;
 
  private:
-  absl::StatusOr<BoundStatement> Render(const SqlTemplate& sql, const std::string& name, bool has_lower,
-                                        int first_parameter) const;
+  absl::StatusOr<BoundStatement> Render(const SqlTemplate& sql, const std::string& name,
+                                        bool has_lower, int first_parameter) const;
   absl::StatusOr<RangeStatement> RenderRange(const SqlText& text, const std::string& name,
                                              const std::vector<std::string>& declared) const;
   absl::Status MakeBoundary(const StepDefinition& step, const std::vector<std::string>& declared);

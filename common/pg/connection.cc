@@ -1,6 +1,5 @@
 #include "common/pg/connection.h"
 
-#include <libpq-fe.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -11,6 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include <libpq-fe.h>
+
 #include "common/clock.h"
 #include "common/pg/error.h"
 #include "common/status_macros.h"
@@ -46,7 +47,8 @@ Result Copy(const PGresult* result) {
   Result out;
   const int columns = PQnfields(result);
   const int rows = PQntuples(result);
-  for (int column = 0; column < columns; ++column) out.columns.emplace_back(PQfname(result, column));
+  for (int column = 0; column < columns; ++column)
+    out.columns.emplace_back(PQfname(result, column));
   out.rows.reserve(static_cast<size_t>(rows));
   for (int row = 0; row < rows; ++row) {
     std::vector<Value> values;
@@ -112,9 +114,12 @@ struct Connection::Impl {
 
   // Waits until the socket is readable (or writable); false when the slice passed.
   absl::StatusOr<bool> Poll(bool want_write, absl::Duration wait) {
-    pollfd fd{.fd = PQsocket(pg), .events = static_cast<short>(POLLIN | (want_write ? POLLOUT : 0)), .revents = 0};
+    pollfd fd{.fd = PQsocket(pg),
+              .events = static_cast<short>(POLLIN | (want_write ? POLLOUT : 0)),
+              .revents = 0};
     if (fd.fd < 0) return LostByServer();
-    const int ready = poll(&fd, 1, static_cast<int>(std::max<int64_t>(1, absl::ToInt64Milliseconds(wait))));
+    const int ready =
+        poll(&fd, 1, static_cast<int>(std::max<int64_t>(1, absl::ToInt64Milliseconds(wait))));
     return ready > 0;
   }
 
@@ -125,7 +130,8 @@ struct Connection::Impl {
       if (left < 0) return LostByServer();
       if (left == 0) return absl::OkStatus();
       const absl::Duration wait = deadline - Now();
-      if (wait <= absl::ZeroDuration()) return Lost(absl::StatusCode::kDeadlineExceeded, "took no data in time");
+      if (wait <= absl::ZeroDuration())
+        return Lost(absl::StatusCode::kDeadlineExceeded, "took no data in time");
       DUNLIN_ASSIGN_OR_RETURN(const bool ready, Poll(true, std::min(wait, kSlice)));
       if (ready && PQconsumeInput(pg) == 0) return LostByServer();
     }
@@ -141,7 +147,8 @@ struct Connection::Impl {
   }
 
   // Waits until a result can be taken without blocking.
-  absl::Status WaitForResult(absl::Duration& deadline, const std::stop_token& stop, bool& cancelled) {
+  absl::Status WaitForResult(absl::Duration& deadline, const std::stop_token& stop,
+                             bool& cancelled) {
     while (PQisBusy(pg) != 0) {
       if (stop.stop_requested() && !cancelled) {
         cancelled = true;
@@ -150,7 +157,9 @@ struct Connection::Impl {
       }
       const absl::Duration wait = deadline - Now();
       if (wait <= absl::ZeroDuration()) {
-        if (cancelled) return Lost(absl::StatusCode::kCancelled, "was closed while a statement was being cancelled");
+        if (cancelled)
+          return Lost(absl::StatusCode::kCancelled,
+                      "was closed while a statement was being cancelled");
         return Lost(absl::StatusCode::kDeadlineExceeded, "did not answer in time and was closed");
       }
       DUNLIN_ASSIGN_OR_RETURN(const bool ready, Poll(false, std::min(wait, kSlice)));
@@ -168,7 +177,8 @@ Connection::~Connection() = default;
 
 namespace {
 
-absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_token& stop, bool& timed_out) {
+absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_token& stop,
+                         bool& timed_out) {
   PostgresPollingStatusType state = PGRES_POLLING_WRITING;
   while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
     const absl::Duration wait = deadline - Now();
@@ -180,14 +190,16 @@ absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_to
     pollfd fd{.fd = PQsocket(pg),
               .events = static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT),
               .revents = 0};
-    if (fd.fd >= 0 && poll(&fd, 1, static_cast<int>(absl::ToInt64Milliseconds(std::min(wait, kSlice)))) == 0) continue;
+    if (fd.fd >= 0 &&
+        poll(&fd, 1, static_cast<int>(absl::ToInt64Milliseconds(std::min(wait, kSlice)))) == 0)
+      continue;
     state = PQconnectPoll(pg);
   }
   return state == PGRES_POLLING_OK ? absl::OkStatus() : absl::UnavailableError("");
 }
 
-// Why a connection was refused, without anything secret: with verbosity SQLSTATE the server's own refusals are five
-// characters; else the system's reason is the tail of libpq's sentence.
+// Why a connection was refused, without anything secret: with verbosity SQLSTATE the server's own
+// refusals are five characters; else the system's reason is the tail of libpq's sentence.
 absl::Status RefusedStatus(PGconn* pg, const std::string& description) {
   const std::string message = PQerrorMessage(pg);
   const size_t at = message.rfind("FATAL:");
@@ -202,28 +214,44 @@ absl::Status RefusedStatus(PGconn* pg, const std::string& description) {
     return Annotate(refused, absl::StrCat("cannot connect to ", description));
   }
   std::string why = "no answer";
-  for (const char* known : {"Connection refused", "No such file or directory", "could not translate host name",
-                            "Network is unreachable", "No route to host", "timeout expired", "no password supplied",
-                            "server closed the connection", "session is read-only", "Permission denied",
-                            "Connection reset", "SSL"}) {
+  for (const char* known :
+       {"Connection refused", "No such file or directory", "could not translate host name",
+        "Network is unreachable", "No route to host", "timeout expired", "no password supplied",
+        "server closed the connection", "session is read-only", "Permission denied",
+        "Connection reset", "SSL"}) {
     if (absl::StrContains(message, known)) why = known;
   }
-  return absl::UnavailableError(absl::StrCat("cannot connect to ", description, ": ", why,
-                                             "; check that the server runs and that host, port and network are right"));
+  return absl::UnavailableError(
+      absl::StrCat("cannot connect to ", description, ": ", why,
+                   "; check that the server runs and that host, port and network are right"));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& dsn, const ConnectOptions& options,
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& dsn,
+                                                                const ConnectOptions& options,
                                                                 std::stop_token stop) {
   DUNLIN_RETURN_IF_ERROR(ValidateDsn(dsn));
-  const char* const keywords[] = {"dbname",       "application_name",        "target_session_attrs",
-                                  "keepalives",   "keepalives_idle",         "keepalives_interval",
-                                  "keepalives_count", "tcp_user_timeout",    "client_encoding",
+  const char* const keywords[] = {"dbname",
+                                  "application_name",
+                                  "target_session_attrs",
+                                  "keepalives",
+                                  "keepalives_idle",
+                                  "keepalives_interval",
+                                  "keepalives_count",
+                                  "tcp_user_timeout",
+                                  "client_encoding",
                                   nullptr};
-  const char* const values[] = {dsn.Reveal().c_str(), options.application_name.c_str(),
+  const char* const values[] = {dsn.Reveal().c_str(),
+                                options.application_name.c_str(),
                                 options.read_write ? "read-write" : "any",
-                                "1", "10", "5", "3", "15000", "UTF8", nullptr};
+                                "1",
+                                "10",
+                                "5",
+                                "3",
+                                "15000",
+                                "UTF8",
+                                nullptr};
   auto impl = std::make_unique<Impl>();
   impl->description = absl::StrCat("PostgreSQL at ", DescribeDsn(dsn));
   impl->pg = PQconnectStartParams(keywords, values, 1);
@@ -231,12 +259,13 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
   PQsetErrorVerbosity(impl->pg, PQERRORS_VERBOSE);
   PQsetNoticeReceiver(impl->pg, &Impl::OnNotice, impl.get());
   bool timed_out = false;
-  const absl::Status polled = PollConnect(impl->pg, Now() + options.connect_timeout, stop, timed_out);
+  const absl::Status polled =
+      PollConnect(impl->pg, Now() + options.connect_timeout, stop, timed_out);
   if (absl::IsCancelled(polled)) return polled;
   if (timed_out) {
-    return absl::UnavailableError(absl::StrCat("cannot connect to ", impl->description, ": no answer within ",
-                                               absl::FormatDuration(options.connect_timeout),
-                                               "; check host, port and network"));
+    return absl::UnavailableError(absl::StrCat(
+        "cannot connect to ", impl->description, ": no answer within ",
+        absl::FormatDuration(options.connect_timeout), "; check host, port and network"));
   }
   if (!polled.ok()) return RefusedStatus(impl->pg, impl->description);
   if (PQsetnonblocking(impl->pg, 1) != 0) return impl->LostByServer();
@@ -245,17 +274,20 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
   std::vector<Command> commands;
   for (const auto& [name, value] : options.settings) {
     if (!KnownSetting(name, version)) continue;
-    commands.push_back({.statement = {.name = "", .sql = "SELECT set_config($1, $2, false)"}, .parameters = {name, value}});
+    commands.push_back({.statement = {.name = "", .sql = "SELECT set_config($1, $2, false)"},
+                        .parameters = {name, value}});
   }
   if (!commands.empty()) {
-    for (const Outcome& outcome : connection->RunPipeline(commands, {.timeout = options.connect_timeout, .stop = stop})) {
+    for (const Outcome& outcome :
+         connection->RunPipeline(commands, {.timeout = options.connect_timeout, .stop = stop})) {
       if (!outcome.status.ok()) return Annotate(outcome.status, "setting up the session");
     }
   }
   return connection;
 }
 
-std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& commands, const CallOptions& options) {
+std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& commands,
+                                             const CallOptions& options) {
   std::vector<Outcome> outcomes(commands.size());
   const auto fail_from = [&](size_t first, const absl::Status& status) {
     for (size_t i = first; i < outcomes.size(); ++i) outcomes[i].status = status;
@@ -282,14 +314,17 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
     if (statement.name.empty()) {
       std::vector<Oid> padded = statement.parameter_types;
       padded.resize(values.size(), 0);
-      sent = PQsendQueryParams(c.pg, statement.sql.c_str(), count, padded.data(), values.data(), nullptr, nullptr, 0);
+      sent = PQsendQueryParams(c.pg, statement.sql.c_str(), count, padded.data(), values.data(),
+                               nullptr, nullptr, 0);
     } else {
       if (!c.prepared.contains(statement.name) && preparing.insert(statement.name).second) {
-        sent = PQsendPrepare(c.pg, statement.name.c_str(), statement.sql.c_str(), types, statement.parameter_types.data());
+        sent = PQsendPrepare(c.pg, statement.name.c_str(), statement.sql.c_str(), types,
+                             statement.parameter_types.data());
         expected.push_back({Expected::Kind::kPrepare, i});
       }
       if (sent == 1) {
-        sent = PQsendQueryPrepared(c.pg, statement.name.c_str(), count, values.data(), nullptr, nullptr, 0);
+        sent = PQsendQueryPrepared(c.pg, statement.name.c_str(), count, values.data(), nullptr,
+                                   nullptr, 0);
       }
     }
     expected.push_back({Expected::Kind::kCommand, i});
@@ -299,7 +334,8 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
     }
     if (sent != 1) return fail_from(0, c.LostByServer());
     // Long pipelines: keep both directions flowing.
-    if (i % 256 == 255 && (PQflush(c.pg) < 0 || PQconsumeInput(c.pg) == 0)) return fail_from(0, c.LostByServer());
+    if (i % 256 == 255 && (PQflush(c.pg) < 0 || PQconsumeInput(c.pg) == 0))
+      return fail_from(0, c.LostByServer());
   }
   if (const absl::Status flushed = c.Flush(deadline); !flushed.ok()) return fail_from(0, flushed);
 
@@ -307,10 +343,12 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
   std::vector<absl::Status> prepare_errors(commands.size());
   for (size_t at = 0; at < expected.size();) {
     const Expected& want = expected[at];
-    if (const absl::Status waited = c.WaitForResult(deadline, options.stop, cancelled); !waited.ok()) {
+    if (const absl::Status waited = c.WaitForResult(deadline, options.stop, cancelled);
+        !waited.ok()) {
       // Commands that were answered keep their answers.
-      return fail_from(want.kind == Expected::Kind::kSync ? want.command + 1 : want.command,
-                       c.first_error.ok() ? waited : std::exchange(c.first_error, absl::OkStatus()));
+      return fail_from(
+          want.kind == Expected::Kind::kSync ? want.command + 1 : want.command,
+          c.first_error.ok() ? waited : std::exchange(c.first_error, absl::OkStatus()));
     }
     ResultPtr result(PQgetResult(c.pg), &PQclear);
     if (result == nullptr) {
@@ -330,17 +368,20 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
         outcome.result = Copy(result.get());
       }
     } else if (status == PGRES_PIPELINE_ABORTED) {
-      const absl::Status aborted = WithReason(absl::AbortedError("not run: an earlier statement failed"), "PIPELINE_ABORTED");
+      const absl::Status aborted = WithReason(
+          absl::AbortedError("not run: an earlier statement failed"), "PIPELINE_ABORTED");
       if (prepare_errors[want.command].ok()) {
         outcome.status = aborted;
       } else {
         outcome.status = prepare_errors[want.command];
       }
     } else {
-      const absl::Status error = PQstatus(c.pg) == CONNECTION_BAD && FieldOf(result.get(), PG_DIAG_SQLSTATE).empty()
-                                     ? c.LostByServer()
-                                     : StatusOf(result.get());
-      if (PQstatus(c.pg) == CONNECTION_BAD || GetServerError(error).value_or(ServerError{}).sqlstate.substr(0, 3) == "57P" ||
+      const absl::Status error =
+          PQstatus(c.pg) == CONNECTION_BAD && FieldOf(result.get(), PG_DIAG_SQLSTATE).empty()
+              ? c.LostByServer()
+              : StatusOf(result.get());
+      if (PQstatus(c.pg) == CONNECTION_BAD ||
+          GetServerError(error).value_or(ServerError{}).sqlstate.substr(0, 3) == "57P" ||
           SqlStateOf(error) == "25P03") {
         // The server says good-bye: the first error counts, the rest is in doubt.
         c.broken = true;
@@ -352,12 +393,14 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
         prepare_errors[want.command] = error;
         outcome.status = error;
       } else {
-        outcome.status = cancelled ? Annotate(absl::CancelledError("stopped"), error.message()) : error;
+        outcome.status =
+            cancelled ? Annotate(absl::CancelledError("stopped"), error.message()) : error;
       }
     }
     ++at;
     if (want.kind == Expected::Kind::kCommand || want.kind == Expected::Kind::kPrepare) {
-      // Take the NULL that ends this command's results; it is there already, or comes with the next wait.
+      // Take the NULL that ends this command's results; it is there already, or comes with the next
+      // wait.
     }
   }
   if (PQexitPipelineMode(c.pg) != 1) {
@@ -368,14 +411,17 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
   return outcomes;
 }
 
-absl::StatusOr<Result> Connection::Execute(const Statement& statement, const std::vector<Value>& parameters,
+absl::StatusOr<Result> Connection::Execute(const Statement& statement,
+                                           const std::vector<Value>& parameters,
                                            const CallOptions& options) {
-  std::vector<Outcome> outcomes = RunPipeline({{.statement = statement, .parameters = parameters}}, options);
+  std::vector<Outcome> outcomes =
+      RunPipeline({{.statement = statement, .parameters = parameters}}, options);
   DUNLIN_RETURN_IF_ERROR(outcomes[0].status);
   return std::move(outcomes[0].result);
 }
 
-absl::StatusOr<Result> Connection::Query(absl::string_view sql, const std::vector<Value>& parameters,
+absl::StatusOr<Result> Connection::Query(absl::string_view sql,
+                                         const std::vector<Value>& parameters,
                                          const CallOptions& options) {
   return Execute({.name = "", .sql = std::string(sql)}, parameters, options);
 }
@@ -393,7 +439,8 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
     ResultPtr result(PQgetResult(c.pg), &PQclear);
     if (result == nullptr) break;
     const ExecStatusType status = PQresultStatus(result.get());
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) continue;
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY)
+      continue;
     if (first_error.ok()) first_error = StatusOf(result.get());
     if (PQstatus(c.pg) == CONNECTION_BAD) return c.LostByServer();
   }
@@ -403,7 +450,8 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
   return first_error;
 }
 
-absl::StatusOr<Result> Connection::Describe(const Statement& statement, const CallOptions& options) {
+absl::StatusOr<Result> Connection::Describe(const Statement& statement,
+                                            const CallOptions& options) {
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
   absl::Duration deadline = Now() + options.timeout;
@@ -425,7 +473,8 @@ absl::StatusOr<Result> Connection::Describe(const Statement& statement, const Ca
     }
     return first_error;
   };
-  if (PQsendPrepare(c.pg, "", statement.sql.c_str(), static_cast<int>(statement.parameter_types.size()),
+  if (PQsendPrepare(c.pg, "", statement.sql.c_str(),
+                    static_cast<int>(statement.parameter_types.size()),
                     statement.parameter_types.data()) != 1) {
     return c.LostByServer();
   }
@@ -442,8 +491,8 @@ absl::Status Connection::Send(const Statement& statement, const std::vector<Valu
   const std::vector<const char*> values = Pointers(parameters);
   std::vector<Oid> types = statement.parameter_types;
   types.resize(values.size(), 0);
-  if (PQsendQueryParams(c.pg, statement.sql.c_str(), static_cast<int>(values.size()), types.data(), values.data(),
-                        nullptr, nullptr, 0) != 1) {
+  if (PQsendQueryParams(c.pg, statement.sql.c_str(), static_cast<int>(values.size()), types.data(),
+                        values.data(), nullptr, nullptr, 0) != 1) {
     return c.LostByServer();
   }
   c.first_error = absl::OkStatus();
@@ -476,12 +525,15 @@ absl::StatusOr<std::optional<Result>> Connection::Receive(absl::Duration timeout
   return taken;
 }
 
-std::vector<std::string> Connection::TakeNoticeSqlStates() { return std::exchange(impl_->notices, {}); }
+std::vector<std::string> Connection::TakeNoticeSqlStates() {
+  return std::exchange(impl_->notices, {});
+}
 
 bool Connection::broken() const {
   if (impl_->broken || PQstatus(impl_->pg) == CONNECTION_BAD) return true;
   if (PQtransactionStatus(impl_->pg) != PQTRANS_IDLE) return false;
-  // Readable while nothing is asked: the server has closed it (or sent a notice, which is taken here).
+  // Readable while nothing is asked: the server has closed it (or sent a notice, which is taken
+  // here).
   pollfd fd{.fd = PQsocket(impl_->pg), .events = POLLIN, .revents = 0};
   if (fd.fd < 0) return true;
   if (poll(&fd, 1, 0) == 0) return false;
@@ -530,7 +582,8 @@ Options ParseDsn(const Secret& dsn) {
 absl::Status ValidateDsn(const Secret& dsn) {
   if (ParseDsn(dsn) == nullptr) {
     return absl::InvalidArgumentError(
-        "the connection string cannot be read (it is not shown, since it may hold a password); expected "
+        "the connection string cannot be read (it is not shown, since it may hold a password); "
+        "expected "
         "postgresql://user@host:port/database or host=… port=… dbname=… user=…");
   }
   return absl::OkStatus();
@@ -548,8 +601,10 @@ std::string DescribeDsn(const Secret& dsn) {
     if (const char* from_env = std::getenv(env); from_env != nullptr) return from_env;
     return fallback;
   };
-  return absl::StrCat(value("host", "PGHOST", "the local socket"), ":", value("port", "PGPORT", "5432"), "/",
-                      value("dbname", "PGDATABASE", values.contains("user") ? values["user"].c_str() : "its default database"));
+  return absl::StrCat(
+      value("host", "PGHOST", "the local socket"), ":", value("port", "PGPORT", "5432"), "/",
+      value("dbname", "PGDATABASE",
+            values.contains("user") ? values["user"].c_str() : "its default database"));
 }
 
 }  // namespace dunlin::pg

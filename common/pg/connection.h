@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "common/pg/types.h"
 #include "common/secret.h"
 
@@ -28,7 +29,8 @@ struct ConnectOptions {
 
 // Bound of one call. Every network wait ends: by the answer, by the timeout, or by `stop`.
 struct CallOptions {
-  // Client-side deadline, COMMIT included (trap 17). When it passes the connection is closed: what was sent is in doubt.
+  // Client-side deadline, COMMIT included (trap 17). When it passes the connection is closed: what
+  // was sent is in doubt.
   absl::Duration timeout = absl::Seconds(30);
   // When requested: the server is asked to cancel, and the call ends within a second, CANCELLED.
   std::stop_token stop = {};
@@ -38,53 +40,64 @@ struct CallOptions {
 struct Command {
   Statement statement;
   std::vector<Value> parameters;
-  // A synchronization point after it: later commands run even if this one failed (and form a transaction of their own
-  // unless one is open).
+  // A synchronization point after it: later commands run even if this one failed (and form a
+  // transaction of their own unless one is open).
   bool sync_after = false;
 };
 
 struct Outcome {
-  absl::Status status;  // ABORTED with reason PIPELINE_ABORTED: not run, because an earlier one failed
-  Result result;        // when status is OK
+  absl::Status
+      status;     // ABORTED with reason PIPELINE_ABORTED: not run, because an earlier one failed
+  Result result;  // when status is OK
 };
 
 // One connection to PostgreSQL by libpq's non-blocking calls: PQsend* + poll(), never PQexec.
 //
 // Thread safety: one thread at a time; Cancel() from any.
 // Blocking: every call ends within its CallOptions.timeout.
-// Errors: from the server: code by SQLSTATE class with a ServerError payload (error.h has the table). UNAVAILABLE with
-// IsConnectionLost(): the connection broke; DEADLINE_EXCEEDED with IsConnectionLost(): the client-side deadline passed. In both cases
-// the object is of no use any more. Messages name host, port and database, never a password or a row value (I8, trap 25).
+// Errors: from the server: code by SQLSTATE class with a ServerError payload (error.h has the
+// table). UNAVAILABLE with IsConnectionLost(): the connection broke; DEADLINE_EXCEEDED with
+// IsConnectionLost(): the client-side deadline passed. In both cases the object is of no use any
+// more. Messages name host, port and database, never a password or a row value (I8, trap 25).
 class Connection {
  public:
-  static absl::StatusOr<std::unique_ptr<Connection>> Connect(const Secret& dsn, const ConnectOptions& options,
-                                                              std::stop_token stop = {});
+  static absl::StatusOr<std::unique_ptr<Connection>> Connect(const Secret& dsn,
+                                                             const ConnectOptions& options,
+                                                             std::stop_token stop = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // One statement in one round trip; a named one is prepared with its first use, in the same round trip.
-  absl::StatusOr<Result> Execute(const Statement& statement, const std::vector<Value>& parameters = {},
+  // One statement in one round trip; a named one is prepared with its first use, in the same round
+  // trip.
+  absl::StatusOr<Result> Execute(const Statement& statement,
+                                 const std::vector<Value>& parameters = {},
                                  const CallOptions& options = {});
   // Unnamed, for statements that run once.
   absl::StatusOr<Result> Query(absl::string_view sql, const std::vector<Value>& parameters = {},
                                const CallOptions& options = {});
-  // Several SQL commands in one text, without parameters (schema files), as one implicit transaction. The simple protocol.
+  // Several SQL commands in one text, without parameters (schema files), as one implicit
+  // transaction. The simple protocol.
   absl::Status ExecuteScript(absl::string_view sql, const CallOptions& options = {});
 
-  // All commands in one write to the network, outcomes in order, always as many as commands (pipeline mode, PG manual
-  // 34.5). Never fails as a whole: a lost connection is the status of every command without an answer.
-  std::vector<Outcome> RunPipeline(const std::vector<Command>& commands, const CallOptions& options = {});
+  // All commands in one write to the network, outcomes in order, always as many as commands
+  // (pipeline mode, PG manual 34.5). Never fails as a whole: a lost connection is the status of
+  // every command without an answer.
+  std::vector<Outcome> RunPipeline(const std::vector<Command>& commands,
+                                   const CallOptions& options = {});
 
-  // Prepares without executing, to learn whether the server takes the statement; result columns of a describe in `columns`.
+  // Prepares without executing, to learn whether the server takes the statement; result columns of
+  // a describe in `columns`.
   absl::StatusOr<Result> Describe(const Statement& statement, const CallOptions& options = {});
 
-  // Two halves of Execute(), so that another connection can be used while this one waits (a claim behind a hung owner).
+  // Two halves of Execute(), so that another connection can be used while this one waits (a claim
+  // behind a hung owner).
   absl::Status Send(const Statement& statement, const std::vector<Value>& parameters);
   // nullopt: not answered within `timeout`; call again.
   absl::StatusOr<std::optional<Result>> Receive(absl::Duration timeout);
 
-  // Notices since the last call (SQLSTATEs only), for "the transaction has already committed locally" (01000 during COMMIT).
+  // Notices since the last call (SQLSTATEs only), for "the transaction has already committed
+  // locally" (01000 during COMMIT).
   std::vector<std::string> TakeNoticeSqlStates();
 
   bool broken() const;  // lost or closed by a deadline
@@ -105,7 +118,8 @@ class Connection {
   std::unique_ptr<Impl> impl_;
 };
 
-// Checks a connection string without connecting. INVALID_ARGUMENT without quoting it (libpq's own message echoes the password, trap 25).
+// Checks a connection string without connecting. INVALID_ARGUMENT without quoting it (libpq's own
+// message echoes the password, trap 25).
 absl::Status ValidateDsn(const Secret& dsn);
 // What it names, for messages: "host:port/database", no secret; best effort.
 std::string DescribeDsn(const Secret& dsn);

@@ -33,7 +33,8 @@ absl::StatusCode CodeOf(absl::string_view state) {
     return absl::StatusCode::kFailedPrecondition;
   }
   if (in_class("40") || in_class("55") || in_class("DN")) return absl::StatusCode::kAborted;
-  if (in_class("57") || in_class("08") || state == "25006" || state == "25P03") return absl::StatusCode::kUnavailable;
+  if (in_class("57") || in_class("08") || state == "25006" || state == "25P03")
+    return absl::StatusCode::kUnavailable;
   if (in_class("53")) return absl::StatusCode::kResourceExhausted;
   if (in_class("22") || in_class("23") || in_class("P0") || in_class("44") || in_class("21")) {
     return absl::StatusCode::kInvalidArgument;
@@ -45,7 +46,8 @@ std::string Sentence(const ServerError& error) {
   std::string text = DescribeSqlState(error.sqlstate);
   std::string where;
   if (!error.table.empty()) {
-    where = absl::StrCat(" on table ", error.schema.empty() ? "" : absl::StrCat(error.schema, "."), error.table);
+    where = absl::StrCat(" on table ", error.schema.empty() ? "" : absl::StrCat(error.schema, "."),
+                         error.table);
   }
   if (!error.column.empty()) absl::StrAppend(&where, ", column ", error.column);
   if (!error.constraint.empty()) absl::StrAppend(&where, ", constraint ", error.constraint);
@@ -87,16 +89,25 @@ std::string DescribeSqlState(absl::string_view sqlstate) {
       {"XX000", "internal error of the server"},
       {"XX001", "corrupted data"},
       {"XX002", "corrupted index"}};
-  static const auto* classes = new std::map<absl::string_view, absl::string_view>{
-      {"08", "connection failure"},        {"22", "data exception"},     {"23", "constraint violation"},
-      {"40", "transaction rolled back"},   {"42", "error in the SQL"},   {"53", "insufficient resources"},
-      {"54", "limit of the server exceeded"}, {"55", "object not ready"}, {"57", "operator intervention"},
-      {"58", "system error of the server"}, {"P0", "error in a function"}, {"XX", "internal error of the server"}};
+  static const auto* classes =
+      new std::map<absl::string_view, absl::string_view>{{"08", "connection failure"},
+                                                         {"22", "data exception"},
+                                                         {"23", "constraint violation"},
+                                                         {"40", "transaction rolled back"},
+                                                         {"42", "error in the SQL"},
+                                                         {"53", "insufficient resources"},
+                                                         {"54", "limit of the server exceeded"},
+                                                         {"55", "object not ready"},
+                                                         {"57", "operator intervention"},
+                                                         {"58", "system error of the server"},
+                                                         {"P0", "error in a function"},
+                                                         {"XX", "internal error of the server"}};
   auto found = names->find(sqlstate);
   absl::string_view name = "database error";
   if (found != names->end()) {
     name = found->second;
-  } else if (const auto by_class = classes->find(sqlstate.substr(0, 2)); by_class != classes->end()) {
+  } else if (const auto by_class = classes->find(sqlstate.substr(0, 2));
+             by_class != classes->end()) {
     name = by_class->second;
   }
   return absl::StrCat(name, " (", sqlstate, ")");
@@ -135,6 +146,8 @@ std::string SqlStateOf(const absl::Status& status) {
   return error ? error->sqlstate : std::string();
 }
 
-bool IsConnectionLost(const absl::Status& status) { return status.GetPayload(kLostPayload).has_value(); }
+bool IsConnectionLost(const absl::Status& status) {
+  return status.GetPayload(kLostPayload).has_value();
+}
 
 }  // namespace dunlin::pg

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+
 #include "common/status_macros.h"
 
 namespace dunlin::pg {
@@ -25,8 +26,8 @@ absl::StatusOr<Pool::Loan> Pool::Acquire(absl::Duration timeout) {
     while (idle_.empty() && open_ >= connections_max_) {
       const absl::Duration left = deadline - absl::Now();
       if (left <= absl::ZeroDuration()) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat("all ", connections_max_, " connections to the store are in use; try again"));
+        return absl::ResourceExhaustedError(absl::StrCat(
+            "all ", connections_max_, " connections to the store are in use; try again"));
       }
       freed_.WaitFor(mutex_, left);
     }

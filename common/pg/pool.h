@@ -6,16 +6,19 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "common/mutex.h"
 #include "common/pg/connection.h"
 
 namespace dunlin::pg {
 
-// A bounded pool of connections with the same options; connections are made when needed, and broken ones dropped.
-// Thread safety: any thread. Blocking: Acquire() until a connection is free, at most `timeout`.
+// A bounded pool of connections with the same options; connections are made when needed, and broken
+// ones dropped. Thread safety: any thread. Blocking: Acquire() until a connection is free, at most
+// `timeout`.
 class Pool {
  public:
-  // A connection on loan; goes back when destroyed, unless broken or inside a transaction (then it is closed).
+  // A connection on loan; goes back when destroyed, unless broken or inside a transaction (then it
+  // is closed).
   class Loan {
    public:
     Loan(Pool& pool, std::unique_ptr<Connection> connection);

@@ -5,7 +5,9 @@
 namespace dunlin::pg {
 namespace {
 
-std::string Milliseconds(absl::Duration duration) { return absl::StrCat(absl::ToInt64Milliseconds(duration)); }
+std::string Milliseconds(absl::Duration duration) {
+  return absl::StrCat(absl::ToInt64Milliseconds(duration));
+}
 
 }  // namespace
 

@@ -19,8 +19,8 @@ using Value = std::optional<std::string>;
 
 // A statement that is prepared on first use and kept by the session under its name.
 struct Statement {
-  std::string name;  // unique in the session; empty = unnamed, parsed each time
-  std::string sql;   // $1 … $n
+  std::string name;                  // unique in the session; empty = unnamed, parsed each time
+  std::string sql;                   // $1 … $n
   std::vector<Oid> parameter_types;  // shorter or 0 = the server infers
 };
 
@@ -37,11 +37,13 @@ struct Result {
   bool IsNull(size_t row, size_t column) const;
 };
 
-// What the server said about a failed statement; the payload of every Status of this layer that came from the server.
-// Never a row value: MESSAGE only of class 42 and of Dunlin's own SQLSTATEs ("DN…"), no DETAIL, CONTEXT, HINT (I8).
+// What the server said about a failed statement; the payload of every Status of this layer that
+// came from the server. Never a row value: MESSAGE only of class 42 and of Dunlin's own SQLSTATEs
+// ("DN…"), no DETAIL, CONTEXT, HINT (I8).
 struct ServerError {
   std::string sqlstate;  // empty when the connection broke
-  std::string message;   // primary message where it is safe, else a sentence of our own for the SQLSTATE
+  std::string
+      message;  // primary message where it is safe, else a sentence of our own for the SQLSTATE
   std::string schema, table, column, constraint;
 };
 

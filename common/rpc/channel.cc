@@ -1,11 +1,11 @@
 #include "common/rpc/channel.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
 #include "common/limits.h"
 
 namespace dunlin {
@@ -27,8 +27,8 @@ absl::Status ValidateAddress(absl::string_view address) {
   int number = 0;
   if (!SplitAddress(address, host, port) || host.empty() || !absl::SimpleAtoi(port, &number) ||
       number < 0 || number > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", address, "' is not an address; expected HOST:PORT, such as 127.0.0.1:7070"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", address, "' is not an address; expected HOST:PORT, such as 127.0.0.1:7070"));
   }
   return absl::OkStatus();
 }

@@ -2,8 +2,9 @@
 
 #include <string>
 
-#include "common/status_util.h"
 #include "dunlin/v1/error.pb.h"
+
+#include "common/status_util.h"
 
 namespace dunlin {
 

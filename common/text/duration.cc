@@ -18,7 +18,9 @@ constexpr absl::Duration kMaxDuration = absl::Hours(24 * 3660);
 
 absl::Status BadDuration(absl::string_view text) {
   return absl::InvalidArgumentError(
-      absl::StrCat("'", text, "' is not a duration; expected a number and a unit (ms, s, m, h or d), such as 250ms, 1.5s or 7d"));
+      absl::StrCat("'", text,
+                   "' is not a duration; expected a number and a unit (ms, s, m, h or d), such as "
+                   "250ms, 1.5s or 7d"));
 }
 
 absl::Duration UnitOf(absl::string_view unit) {
@@ -38,7 +40,8 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
   absl::Duration total = absl::ZeroDuration();
   while (!rest.empty()) {
     size_t digits = 0;
-    while (digits < rest.size() && (absl::ascii_isdigit(rest[digits]) || rest[digits] == '.')) ++digits;
+    while (digits < rest.size() && (absl::ascii_isdigit(rest[digits]) || rest[digits] == '.'))
+      ++digits;
     size_t unit_end = digits;
     while (unit_end < rest.size() && absl::ascii_isalpha(rest[unit_end])) ++unit_end;
     double number = 0;
@@ -57,11 +60,12 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
 std::string FormatDuration(absl::Duration duration) {
   if (duration <= absl::ZeroDuration()) return "0s";
   std::string out;
-  const std::array<std::pair<absl::Duration, const char*>, 5> units = {{{kDay, "d"},
-                                                                        {absl::Hours(1), "h"},
-                                                                        {absl::Minutes(1), "m"},
-                                                                        {absl::Seconds(1), "s"},
-                                                                        {absl::Milliseconds(1), "ms"}}};
+  const std::array<std::pair<absl::Duration, const char*>, 5> units = {
+      {{kDay, "d"},
+       {absl::Hours(1), "h"},
+       {absl::Minutes(1), "m"},
+       {absl::Seconds(1), "s"},
+       {absl::Milliseconds(1), "ms"}}};
   for (const auto& [unit, name] : units) {
     const int64_t count = absl::IDivDuration(duration, unit, &duration);
     if (count > 0) absl::StrAppend(&out, count, name);

@@ -14,13 +14,15 @@ constexpr int64_t kMinRowsToSplit = 20'000;
 }  // namespace
 
 ConcurrencyDecision DecideConcurrency(const ConcurrencyFacts& facts) {
-  ConcurrencyDecision decision{.allowed = std::clamp(facts.allowed, 1, facts.limit), .pressure_seen = facts.pressure_seen};
+  ConcurrencyDecision decision{.allowed = std::clamp(facts.allowed, 1, facts.limit),
+                               .pressure_seen = facts.pressure_seen};
   if (facts.workers_backing_off > 0) {
     decision.pressure_seen = true;
     if (facts.since_change >= kDoublingInterval || facts.allowed > facts.limit) {
       decision.allowed = std::max(1, decision.allowed / 2);
     }
-    decision.reason = absl::StrCat(facts.workers_backing_off, " worker(s) back off from locks or timeouts");
+    decision.reason =
+        absl::StrCat(facts.workers_backing_off, " worker(s) back off from locks or timeouts");
     return decision;
   }
   if (facts.foreign_transactions == 0) {
@@ -35,26 +37,32 @@ ConcurrencyDecision DecideConcurrency(const ConcurrencyFacts& facts) {
     }
   }
   if (decision.allowed < facts.limit) {
-    decision.reason = absl::StrCat("slow start: ", decision.allowed, " of ", facts.limit, " shards at once");
+    decision.reason =
+        absl::StrCat("slow start: ", decision.allowed, " of ", facts.limit, " shards at once");
   }
   return decision;
 }
 
 RateEstimate UpdateRate(const RateEstimate& before, int64_t rows_now, absl::Duration elapsed) {
   const double seconds = absl::ToDoubleSeconds(std::max(elapsed, absl::Milliseconds(1)));
-  const double measured = static_cast<double>(std::max<int64_t>(0, rows_now - before.rows)) / seconds;
+  const double measured =
+      static_cast<double>(std::max<int64_t>(0, rows_now - before.rows)) / seconds;
   const bool fresh = before.rows_per_second == 0 || elapsed > kLongestSample;
-  return {.rows_per_second =
-              fresh ? measured : kRateWeight * measured + (1 - kRateWeight) * before.rows_per_second,
-          .rows = rows_now};
+  return {
+      .rows_per_second =
+          fresh ? measured : kRateWeight * measured + (1 - kRateWeight) * before.rows_per_second,
+      .rows = rows_now};
 }
 
-int64_t EstimateEta(int64_t rows_done, int64_t rows_total, double rows_per_second, absl::Duration running) {
-  if (rows_per_second < 0.001 || rows_total <= 0 || running < absl::Seconds(3) || rows_done * 100 < rows_total) {
+int64_t EstimateEta(int64_t rows_done, int64_t rows_total, double rows_per_second,
+                    absl::Duration running) {
+  if (rows_per_second < 0.001 || rows_total <= 0 || running < absl::Seconds(3) ||
+      rows_done * 100 < rows_total) {
     return -1;
   }
   if (rows_done >= rows_total) return -1;  // more rows than estimated: nobody knows
-  return static_cast<int64_t>(std::ceil(static_cast<double>(rows_total - rows_done) / rows_per_second));
+  return static_cast<int64_t>(
+      std::ceil(static_cast<double>(rows_total - rows_done) / rows_per_second));
 }
 
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard) {

@@ -26,11 +26,13 @@ struct ConcurrencyDecision {
   std::string reason;  // why it is below the limit; empty = it is not
 };
 
-// The slow start: begins at 1 and doubles each second of calm until the first pressure; at its limit at once while nobody but
-// Dunlin is active on the target. After the first pressure: halves at once and holds for 10 s, then +1 per 10 s of calm.
+// The slow start: begins at 1 and doubles each second of calm until the first pressure; at its
+// limit at once while nobody but Dunlin is active on the target. After the first pressure: halves
+// at once and holds for 10 s, then +1 per 10 s of calm.
 ConcurrencyDecision DecideConcurrency(const ConcurrencyFacts& facts);
 
-// A lease's share of a limit over all agents. Divided by what may be in work, not by what is, so that the sum never passes it.
+// A lease's share of a limit over all agents. Divided by what may be in work, not by what is, so
+// that the sum never passes it.
 inline double ShareOfRate(int64_t rows_per_second, int allowed, int64_t shards_open) {
   if (rows_per_second <= 0) return 0;
   const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(allowed, shards_open));
@@ -44,8 +46,10 @@ struct RateEstimate {
 // EWMA over samples of at least a second; `elapsed` since the former sample.
 RateEstimate UpdateRate(const RateEstimate& before, int64_t rows_now, absl::Duration elapsed);
 
-// Seconds to go; -1 before it means something: less than 1 % done or 3 s run, nothing moving, or no estimate of the whole.
-int64_t EstimateEta(int64_t rows_done, int64_t rows_total, double rows_per_second, absl::Duration running);
+// Seconds to go; -1 before it means something: less than 1 % done or 3 s run, nothing moving, or no
+// estimate of the whole.
+int64_t EstimateEta(int64_t rows_done, int64_t rows_total, double rows_per_second,
+                    absl::Duration running);
 
 // Whether a shard with so many rows left is worth splitting: at least two seconds of work.
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard);

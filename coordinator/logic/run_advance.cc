@@ -9,11 +9,14 @@ RunStepDecision Change(RunState state) { return {.kind = Kind::kChangeState, .st
 RunStepDecision Create(TaskKind task, bool finish = false) {
   return {.kind = Kind::kCreateTask, .task = task, .finish = finish};
 }
-RunStepDecision Phase(FinalizePhase phase) { return {.kind = Kind::kSetFinalizePhase, .phase = phase}; }
+RunStepDecision Phase(FinalizePhase phase) {
+  return {.kind = Kind::kSetFinalizePhase, .phase = phase};
+}
 
 RunStepDecision WhilePending(const RunFacts& facts) {
   if (facts.preflight_passed) {
-    return Change(facts.planned_steps > 0 || facts.reconcile_due ? RunState::kRunning : RunState::kPlanning);
+    return Change(facts.planned_steps > 0 || facts.reconcile_due ? RunState::kRunning
+                                                                 : RunState::kPlanning);
   }
   if (!facts.waits_for.empty()) return {.kind = Kind::kShowWaiting};
   if (!facts.task_open) return Create(TaskKind::kPreflight);
@@ -74,7 +77,8 @@ RunStepDecision DecideNext(const RunFacts& facts) {
         return facts.task_open ? RunStepDecision{} : Create(TaskKind::kReconcile);
       }
       if (facts.state == RunState::kFinalizing) return WhileFinalizing(facts);
-      if (facts.state == RunState::kPlanning && facts.planned_steps > facts.step) return Change(RunState::kRunning);
+      if (facts.state == RunState::kPlanning && facts.planned_steps > facts.step)
+        return Change(RunState::kRunning);
       return WhileRunning(facts);
     case RunState::kPausing:
       return facts.open_leases == 0 ? Change(RunState::kPaused) : RunStepDecision{};

@@ -18,21 +18,22 @@ enum class FinalizePhase { kCoverage = 0, kVerify = 1, kFinish = 2 };
 struct RunFacts {
   RunState state = RunState::kPending;
   int steps = 1;
-  int step = 0;           // current, 0-based
-  int planned_steps = 0;  // steps whose shards are in the store
+  int step = 0;               // current, 0-based
+  int planned_steps = 0;      // steps whose shards are in the store
   int64_t undone_shards = 0;  // of the current step
   int64_t open_leases = 0;    // shards and tasks
   bool reconcile_due = false;
-  bool task_open = false;     // a task of any kind is ready or leased
+  bool task_open = false;  // a task of any kind is ready or leased
   bool has_verify = false;
   FinalizePhase finalize_phase = FinalizePhase::kCoverage;
-  int64_t verify_found = 0;   // sum over done verify tasks
-  int64_t verify_tasks = 0;   // of this pass, in any state
-  std::string waits_for;      // PENDING: a dependency or a missing agent; empty = nothing
+  int64_t verify_found = 0;  // sum over done verify tasks
+  int64_t verify_tasks = 0;  // of this pass, in any state
+  std::string waits_for;     // PENDING: a dependency or a missing agent; empty = nothing
   bool preflight_passed = false;
 };
 
-// What to do; applied, facts are read again and the question asked anew until nothing is left to do.
+// What to do; applied, facts are read again and the question asked anew until nothing is left to
+// do.
 struct RunStepDecision {
   enum class Kind {
     kNothing,

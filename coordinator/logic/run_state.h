@@ -24,7 +24,8 @@ enum class RunState {
 std::string ToText(RunState state);
 std::optional<RunState> RunStateFromText(absl::string_view text);
 
-// Why the edge from one state to another exists; empty = there is none. The whole life of a run is this table.
+// Why the edge from one state to another exists; empty = there is none. The whole life of a run is
+// this table.
 absl::string_view TransitionReason(RunState from, RunState to);
 inline bool MayChange(RunState from, RunState to) { return !TransitionReason(from, to).empty(); }
 

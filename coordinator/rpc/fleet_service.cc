@@ -1,7 +1,8 @@
+#include "dunlin/v1/fleet_service.grpc.pb.h"
+
 #include "common/status_macros.h"
 #include "coordinator/rpc/serve.h"
 #include "coordinator/rpc/services.h"
-#include "dunlin/v1/fleet_service.grpc.pb.h"
 
 namespace dunlin::coordinator {
 namespace {
@@ -9,7 +10,8 @@ namespace {
 class FleetServiceImpl final : public pb::FleetService::Service {
  public:
   explicit FleetServiceImpl(Store& store) : store_(store) {}
-  grpc::Status ListAgents(grpc::ServerContext* context, const pb::ListAgentsRequest* request, pb::ListAgentsResponse* response) override {
+  grpc::Status ListAgents(grpc::ServerContext* context, const pb::ListAgentsRequest* request,
+                          pb::ListAgentsResponse* response) override {
     return Serve(context, "ListAgents", [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListAgents(*request));
       return absl::OkStatus();
@@ -22,6 +24,8 @@ class FleetServiceImpl final : public pb::FleetService::Service {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeFleetService(Store& store) { return std::make_unique<FleetServiceImpl>(store); }
+std::unique_ptr<grpc::Service> MakeFleetService(Store& store) {
+  return std::make_unique<FleetServiceImpl>(store);
+}
 
 }  // namespace dunlin::coordinator

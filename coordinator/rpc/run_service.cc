@@ -1,10 +1,11 @@
+#include "dunlin/v1/run_service.grpc.pb.h"
+
 #include "common/limits.h"
 #include "common/rpc/status_convert.h"
 #include "common/status_macros.h"
 #include "coordinator/rpc/serve.h"
 #include "coordinator/rpc/services.h"
 #include "coordinator/watch/watch_reactor.h"
-#include "dunlin/v1/run_service.grpc.pb.h"
 
 namespace dunlin::coordinator {
 namespace {
@@ -16,23 +17,30 @@ absl::Status CheckCommand(const Request& request) {
   return CheckText("reason", request.reason(), kMaxReasonBytes);
 }
 
-// Unary calls are synchronous, one thread each while it works; the stream is a callback, so that a watcher costs no thread.
-class RunServiceImpl final : public pb::RunService::WithCallbackMethod_WatchRun<pb::RunService::Service> {
+// Unary calls are synchronous, one thread each while it works; the stream is a callback, so that a
+// watcher costs no thread.
+class RunServiceImpl final
+    : public pb::RunService::WithCallbackMethod_WatchRun<pb::RunService::Service> {
  public:
   RunServiceImpl(Store& store, RevisionHub& hub) : store_(store), hub_(hub) {}
 
-  grpc::Status StartRun(grpc::ServerContext* context, const pb::StartRunRequest* request, pb::StartRunResponse* response) override {
+  grpc::Status StartRun(grpc::ServerContext* context, const pb::StartRunRequest* request,
+                        pb::StartRunResponse* response) override {
     return Serve(context, "StartRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("migration", request->migration(), kMaxNameBytes, true));
-      DUNLIN_RETURN_IF_ERROR(CheckText("definition", request->definition(), kMaxDefinitionBytes, true));
-      if (request->parameters_size() > kMaxParameters) return absl::InvalidArgumentError("too many parameters");
-      if (request->stop_after_rows() < 0) return absl::InvalidArgumentError("stop_after_rows must not be negative");
+      DUNLIN_RETURN_IF_ERROR(
+          CheckText("definition", request->definition(), kMaxDefinitionBytes, true));
+      if (request->parameters_size() > kMaxParameters)
+        return absl::InvalidArgumentError("too many parameters");
+      if (request->stop_after_rows() < 0)
+        return absl::InvalidArgumentError("stop_after_rows must not be negative");
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.StartRun(*request, {.peer = context->peer()}));
       return absl::OkStatus();
     });
   }
-  grpc::Status PauseRun(grpc::ServerContext* context, const pb::PauseRunRequest* request, pb::PauseRunResponse* response) override {
+  grpc::Status PauseRun(grpc::ServerContext* context, const pb::PauseRunRequest* request,
+                        pb::PauseRunResponse* response) override {
     return Serve(context, "PauseRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
@@ -40,7 +48,8 @@ class RunServiceImpl final : public pb::RunService::WithCallbackMethod_WatchRun<
       return absl::OkStatus();
     });
   }
-  grpc::Status ResumeRun(grpc::ServerContext* context, const pb::ResumeRunRequest* request, pb::ResumeRunResponse* response) override {
+  grpc::Status ResumeRun(grpc::ServerContext* context, const pb::ResumeRunRequest* request,
+                         pb::ResumeRunResponse* response) override {
     return Serve(context, "ResumeRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
@@ -48,7 +57,8 @@ class RunServiceImpl final : public pb::RunService::WithCallbackMethod_WatchRun<
       return absl::OkStatus();
     });
   }
-  grpc::Status CancelRun(grpc::ServerContext* context, const pb::CancelRunRequest* request, pb::CancelRunResponse* response) override {
+  grpc::Status CancelRun(grpc::ServerContext* context, const pb::CancelRunRequest* request,
+                         pb::CancelRunResponse* response) override {
     return Serve(context, "CancelRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
@@ -56,20 +66,23 @@ class RunServiceImpl final : public pb::RunService::WithCallbackMethod_WatchRun<
       return absl::OkStatus();
     });
   }
-  grpc::Status GetRun(grpc::ServerContext* context, const pb::GetRunRequest* request, pb::GetRunResponse* response) override {
+  grpc::Status GetRun(grpc::ServerContext* context, const pb::GetRunRequest* request,
+                      pb::GetRunResponse* response) override {
     return Serve(context, "GetRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
       DUNLIN_ASSIGN_OR_RETURN(*response->mutable_run(), store_.GetRun(request->run()));
       return absl::OkStatus();
     });
   }
-  grpc::Status ListRuns(grpc::ServerContext* context, const pb::ListRunsRequest* request, pb::ListRunsResponse* response) override {
+  grpc::Status ListRuns(grpc::ServerContext* context, const pb::ListRunsRequest* request,
+                        pb::ListRunsResponse* response) override {
     return Serve(context, "ListRuns", [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListRuns(*request));
       return absl::OkStatus();
     });
   }
-  grpc::Status ListShards(grpc::ServerContext* context, const pb::ListShardsRequest* request, pb::ListShardsResponse* response) override {
+  grpc::Status ListShards(grpc::ServerContext* context, const pb::ListShardsRequest* request,
+                          pb::ListShardsResponse* response) override {
     return Serve(context, "ListShards", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListShards(*request));
@@ -84,7 +97,8 @@ class RunServiceImpl final : public pb::RunService::WithCallbackMethod_WatchRun<
       return absl::OkStatus();
     });
   }
-  grpc::ServerWriteReactor<pb::WatchRunResponse>* WatchRun(grpc::CallbackServerContext*, const pb::WatchRunRequest* request) override {
+  grpc::ServerWriteReactor<pb::WatchRunResponse>* WatchRun(
+      grpc::CallbackServerContext*, const pb::WatchRunRequest* request) override {
     return StartWatch(hub_, request->run(), request->after_revision());
   }
 

@@ -1,9 +1,9 @@
 // The gRPC edge: bounds, store call, status; no rules here.
 #pragma once
 
-#include <grpcpp/impl/codegen/service_type.h>
-
 #include <memory>
+
+#include <grpcpp/impl/codegen/service_type.h>
 
 #include "coordinator/store/store.h"
 #include "coordinator/watch/revision_hub.h"

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/limits.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -16,7 +17,8 @@ namespace dunlin::coordinator {
 namespace {
 
 absl::Status UnknownAgent() {
-  return WithReason(absl::NotFoundError("this agent is not registered with this store"), "AGENT_UNKNOWN");
+  return WithReason(absl::NotFoundError("this agent is not registered with this store"),
+                    "AGENT_UNKNOWN");
 }
 
 agent_pb::TaskKind TaskKindOf(const std::string& kind) {
@@ -28,7 +30,8 @@ agent_pb::TaskKind TaskKindOf(const std::string& kind) {
   return agent_pb::TASK_KIND_UNSPECIFIED;
 }
 
-absl::Status SetKey(const pg::Value& array, agent_pb::Key* (agent_pb::ShardLease::*mutable_key)(), agent_pb::ShardLease* lease) {
+absl::Status SetKey(const pg::Value& array, agent_pb::Key* (agent_pb::ShardLease::*mutable_key)(),
+                    agent_pb::ShardLease* lease) {
   if (!array) return absl::OkStatus();
   std::vector<std::string> columns;
   DUNLIN_RETURN_IF_ERROR(ArrayToColumns(array, columns));
@@ -37,13 +40,16 @@ absl::Status SetKey(const pg::Value& array, agent_pb::Key* (agent_pb::ShardLease
 }
 
 // Columns from `at`: id, [step,] relation, lower, upper, epoch, rows_total.
-absl::Status FillShard(const pg::Result& result, size_t row, size_t id_at, size_t relation_at, int step, agent_pb::ShardLease* lease) {
+absl::Status FillShard(const pg::Result& result, size_t row, size_t id_at, size_t relation_at,
+                       int step, agent_pb::ShardLease* lease) {
   const std::vector<pg::Value>& columns = result.rows[row];
   lease->set_shard_id(result.Text(row, id_at));
   lease->set_step(step);
   lease->set_relation(columns[relation_at].value_or(""));
-  DUNLIN_RETURN_IF_ERROR(SetKey(columns[relation_at + 1], &agent_pb::ShardLease::mutable_lower, lease));
-  DUNLIN_RETURN_IF_ERROR(SetKey(columns[relation_at + 2], &agent_pb::ShardLease::mutable_upper, lease));
+  DUNLIN_RETURN_IF_ERROR(
+      SetKey(columns[relation_at + 1], &agent_pb::ShardLease::mutable_lower, lease));
+  DUNLIN_RETURN_IF_ERROR(
+      SetKey(columns[relation_at + 2], &agent_pb::ShardLease::mutable_upper, lease));
   lease->set_epoch(result.Int(row, relation_at + 3));
   lease->set_rows_total(result.Int(row, relation_at + 4));
   return absl::OkStatus();
@@ -56,7 +62,8 @@ struct RunWork {
 };
 
 absl::StatusOr<RunWork> ReadWork(Transaction& tx, const RunEditor& run) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted, tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
+                          tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
   RunWork work{.leased = counted.Int(0, 0), .undone = counted.Int(0, 1)};
   if (run.stop_after_rows > 0) {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
@@ -70,7 +77,8 @@ int64_t CanaryRowsLeft(const RunEditor& run, const RunWork& work) {
 }
 
 void FillLimits(const RunEditor& run, const RunWork& work, agent_pb::WorkLimits* limits) {
-  limits->set_rows_per_second(ShareOfRate(run.rows_per_second, run.concurrency_allowed, work.undone));
+  limits->set_rows_per_second(
+      ShareOfRate(run.rows_per_second, run.concurrency_allowed, work.undone));
   SetDuration(absl::Milliseconds(run.batch_time_ms), limits->mutable_batch_time_duration());
   SetDuration(absl::Milliseconds(run.pause_ms), limits->mutable_pause_duration());
   if (run.stop_after_rows > 0) {
@@ -81,20 +89,23 @@ void FillLimits(const RunEditor& run, const RunWork& work, agent_pb::WorkLimits*
 
 }  // namespace
 
-absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run, agent_pb::WorkLimits* limits) {
+absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run,
+                                 agent_pb::WorkLimits* limits) {
   DUNLIN_ASSIGN_OR_RETURN(const RunWork work, ReadWork(tx, run));
   FillLimits(run, work, limits);
   return absl::OkStatus();
 }
 
-absl::StatusOr<agent_pb::RegisterAgentResponse> Store::RegisterAgent(const agent_pb::RegisterAgentRequest& request) {
+absl::StatusOr<agent_pb::RegisterAgentResponse> Store::RegisterAgent(
+    const agent_pb::RegisterAgentRequest& request) {
   return Idempotent<agent_pb::RegisterAgentRequest, agent_pb::RegisterAgentResponse>(
       request, [&](Transaction& tx, agent_pb::RegisterAgentResponse& response) -> absl::Status {
         DUNLIN_ASSIGN_OR_RETURN(
             const pg::Result made,
-            tx.Query(sql::kInsertAgent, {request.name(), request.version(),
-                                         pg::EncodeTextArray({request.targets().begin(), request.targets().end()}),
-                                         absl::StrCat(request.slots())}));
+            tx.Query(sql::kInsertAgent,
+                     {request.name(), request.version(),
+                      pg::EncodeTextArray({request.targets().begin(), request.targets().end()}),
+                      absl::StrCat(request.slots())}));
         response.set_agent_id(made.Text(0, 0));
         SetDuration(heartbeat_interval(), response.mutable_heartbeat_interval_duration());
         SetDuration(options_.lease_ttl, response.mutable_lease_duration());
@@ -102,13 +113,16 @@ absl::StatusOr<agent_pb::RegisterAgentResponse> Store::RegisterAgent(const agent
       });
 }
 
-// The latest (system identifier, timeline) of a target counts. An earlier timeline is a server that was left behind: no work goes
-// there. A later one, or another server, is a failover: every lease is revoked and the runs pause.
-absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen, std::vector<std::string>& reachable) {
+// The latest (system identifier, timeline) of a target counts. An earlier timeline is a server that
+// was left behind: no work goes there. A later one, or another server, is a failover: every lease
+// is revoked and the runs pause.
+absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
+                                std::vector<std::string>& reachable) {
   if (seen.system_identifier().empty()) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kPeekTarget, {seen.target()}));
   const bool fresh = known.rows.empty() || known.Text(0, 0).empty();
-  if (!fresh && known.Text(0, 0) == seen.system_identifier() && known.Int(0, 1) == seen.timeline()) {
+  if (!fresh && known.Text(0, 0) == seen.system_identifier() &&
+      known.Int(0, 1) == seen.timeline()) {
     reachable.push_back(seen.target());
     return absl::OkStatus();
   }
@@ -116,10 +130,14 @@ absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity&
   if (same_server && seen.timeline() < known.Int(0, 1)) return absl::OkStatus();
   if (!fresh) {
     const std::string what =
-        same_server ? absl::StrCat("failover detected on target ", seen.target(), ": timeline ", known.Int(0, 1), " became ", seen.timeline(),
-                                   "; commits of its last moments may be lost. Check the target, then resume: the ledger is read again first")
-                    : absl::StrCat("target ", seen.target(), " is another PostgreSQL server than before (system identifier ",
-                                   known.Text(0, 0), ", now ", seen.system_identifier(), "); check where the agents connect to, then resume");
+        same_server ? absl::StrCat("failover detected on target ", seen.target(), ": timeline ",
+                                   known.Int(0, 1), " became ", seen.timeline(),
+                                   "; commits of its last moments may be lost. Check the target, "
+                                   "then resume: the ledger is read again first")
+                    : absl::StrCat("target ", seen.target(),
+                                   " is another PostgreSQL server than before (system identifier ",
+                                   known.Text(0, 0), ", now ", seen.system_identifier(),
+                                   "); check where the agents connect to, then resume");
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs, tx.Query(sql::kRunsOfTarget, {seen.target()}));
     for (size_t row = 0; row < runs.rows.size(); ++row) {
       DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, runs.Text(row, 0)));
@@ -130,7 +148,8 @@ absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity&
       DUNLIN_RETURN_IF_ERROR(run.Save());
     }
   }
-  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kUpsertTarget, {seen.target(), seen.system_identifier(), absl::StrCat(seen.timeline())}));
+  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kUpsertTarget, {seen.target(), seen.system_identifier(),
+                                                     absl::StrCat(seen.timeline())}));
   reachable.push_back(seen.target());
   return absl::OkStatus();
 }
@@ -153,21 +172,26 @@ absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
   return absl::OkStatus();
 }
 
-absl::Status Store::GrantTasks(Transaction& tx, RunEditor& run, const agent_pb::AcquireLeasesRequest& request, int& left,
+absl::Status Store::GrantTasks(Transaction& tx, RunEditor& run,
+                               const agent_pb::AcquireLeasesRequest& request, int& left,
                                agent_pb::AcquireLeasesResponse&) {
   while (left > 0) {
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result granted,
-                            tx.Query(sql::kGrantTask, {run.id, request.agent_id(), request.request_id(),
-                                                       DurationText(options_.lease_ttl), absl::StrCat(run.task_epoch + 1)}));
+    DUNLIN_ASSIGN_OR_RETURN(
+        const pg::Result granted,
+        tx.Query(sql::kGrantTask,
+                 {run.id, request.agent_id(), request.request_id(),
+                  DurationText(options_.lease_ttl), absl::StrCat(run.task_epoch + 1)}));
     if (granted.rows.empty()) return absl::OkStatus();
     ++run.task_epoch;
     --left;
-    DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "task_started", .new_value = granted.Text(0, 0), .audit = false}));
+    DUNLIN_RETURN_IF_ERROR(
+        run.Emit({.kind = "task_started", .new_value = granted.Text(0, 0), .audit = false}));
   }
   return absl::OkStatus();
 }
 
-absl::Status Store::GrantShards(Transaction& tx, RunEditor& run, const agent_pb::AcquireLeasesRequest& request, int& left,
+absl::Status Store::GrantShards(Transaction& tx, RunEditor& run,
+                                const agent_pb::AcquireLeasesRequest& request, int& left,
                                 agent_pb::AcquireLeasesResponse&) {
   if (run.state != RunState::kRunning || run.reconcile_due || left <= 0) return absl::OkStatus();
   DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
@@ -177,8 +201,9 @@ absl::Status Store::GrantShards(Transaction& tx, RunEditor& run, const agent_pb:
   if (run.stop_after_rows > 0 && CanaryRowsLeft(run, work) <= 0) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(
       const pg::Result granted,
-      tx.Query(sql::kGrantShards, {run.id, absl::StrCat(run.step), request.agent_id(), request.request_id(),
-                                   DurationText(options_.lease_ttl), absl::StrCat(most), absl::StrCat(run.revision + 1)}));
+      tx.Query(sql::kGrantShards, {run.id, absl::StrCat(run.step), request.agent_id(),
+                                   request.request_id(), DurationText(options_.lease_ttl),
+                                   absl::StrCat(most), absl::StrCat(run.revision + 1)}));
   for (size_t row = 0; row < granted.rows.size(); ++row) {
     --left;
     DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_granted",
@@ -194,7 +219,8 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
                                agent_pb::AcquireLeasesResponse& response) {
   const std::vector<pg::Value> key = {request.agent_id(), request.request_id()};
   std::map<std::string, RunEditor> runs;
-  const auto fill = [&](const pg::Result& result, size_t row, size_t seconds_at) -> absl::StatusOr<agent_pb::Lease*> {
+  const auto fill = [&](const pg::Result& result, size_t row,
+                        size_t seconds_at) -> absl::StatusOr<agent_pb::Lease*> {
     const std::string& run_id = result.Text(row, 1);
     if (!runs.contains(run_id)) {
       DUNLIN_ASSIGN_OR_RETURN(RunEditor locked, RunEditor::Lock(tx, run_id));
@@ -205,14 +231,15 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
     lease->set_lease_id(result.Text(row, 0));
     DUNLIN_RETURN_IF_ERROR(FillRunSpec(run, lease->mutable_run()));
     double seconds = 0;
-    if (absl::SimpleAtod(result.Text(row, seconds_at), &seconds)) SetDuration(absl::Seconds(seconds), lease->mutable_lease_duration());
+    if (absl::SimpleAtod(result.Text(row, seconds_at), &seconds))
+      SetDuration(absl::Seconds(seconds), lease->mutable_lease_duration());
     DUNLIN_ASSIGN_OR_RETURN(const RunWork work, ReadWork(tx, run));
     FillLimits(run, work, lease->mutable_limits());
     return lease;
   };
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result tasks, tx.Query(sql::kTaskLeasesOfAcquire, key));
   for (size_t row = 0; row < tasks.rows.size(); ++row) {
-    DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease* lease, fill(tasks, row, 8));
+    DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease * lease, fill(tasks, row, 8));
     agent_pb::TaskLease* task = lease->mutable_task();
     task->set_task_id(tasks.Text(row, 2));
     task->set_kind(TaskKindOf(tasks.Text(row, 3)));
@@ -220,29 +247,35 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
     task->set_task_epoch(tasks.Int(row, 5));
     task->set_finish(tasks.Bool(row, 6));
     task->set_shards_known(tasks.Int(row, 7));
-    if (!tasks.IsNull(row, 9)) DUNLIN_RETURN_IF_ERROR(FillShard(tasks, row, 9, 10, task->step(), task->mutable_shard()));
+    if (!tasks.IsNull(row, 9))
+      DUNLIN_RETURN_IF_ERROR(FillShard(tasks, row, 9, 10, task->step(), task->mutable_shard()));
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, tx.Query(sql::kLeasesOfAcquire, key));
   for (size_t row = 0; row < shards.rows.size(); ++row) {
-    DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease* lease, fill(shards, row, 9));
-    DUNLIN_RETURN_IF_ERROR(FillShard(shards, row, 2, 4, static_cast<int>(shards.Int(row, 3)), lease->mutable_shard()));
+    DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease * lease, fill(shards, row, 9));
+    DUNLIN_RETURN_IF_ERROR(
+        FillShard(shards, row, 2, 4, static_cast<int>(shards.Int(row, 3)), lease->mutable_shard()));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(const agent_pb::AcquireLeasesRequest& request) {
+absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(
+    const agent_pb::AcquireLeasesRequest& request) {
   if (request.request_id().empty()) return absl::InvalidArgumentError("request_id is missing");
   agent_pb::AcquireLeasesResponse response;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
     DUNLIN_RETURN_IF_ERROR(LoadStoreId(tx));
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result touched, tx.Query(sql::kTouchAgent, {request.agent_id()}));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result touched,
+                            tx.Query(sql::kTouchAgent, {request.agent_id()}));
     if (touched.rows_affected == 0) return UnknownAgent();
     DUNLIN_RETURN_IF_ERROR(FillLeases(tx, request, response));
     if (response.leases_size() > 0) return absl::OkStatus();  // asked again: the answer was lost
     std::vector<std::string> reachable;
-    for (const agent_pb::TargetIdentity& seen : request.targets()) DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates, tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
+    for (const agent_pb::TargetIdentity& seen : request.targets())
+      DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
+                            tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
     int left = std::clamp(request.leases_max(), 1, kMaxLeasesPerCall);
     for (size_t row = 0; row < candidates.rows.size() && left > 0; ++row) {
       DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
@@ -252,7 +285,8 @@ absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(const agent
       DUNLIN_RETURN_IF_ERROR(GrantShards(tx, run, request, left, response));
       if (left != before || run.concurrency_changed) DUNLIN_RETURN_IF_ERROR(run.Save());
     }
-    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kHungryAgent, {request.agent_id(), left > 0 ? "true" : "false"}));
+    DUNLIN_RETURN_IF_ERROR(
+        tx.Run(sql::kHungryAgent, {request.agent_id(), left > 0 ? "true" : "false"}));
     return FillLeases(tx, request, response);
   }));
   return response;

@@ -2,6 +2,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "coordinator/logic/pace.h"
@@ -15,7 +16,8 @@ double Number(const pg::Value& value) {
   return value && absl::SimpleAtod(*value, &number) ? number : 0;
 }
 
-void SetTime(const pg::Value& seconds, google::protobuf::Timestamp* (pb::Run::*mutable_time)(), pb::Run* run) {
+void SetTime(const pg::Value& seconds, google::protobuf::Timestamp* (pb::Run::*mutable_time)(),
+             pb::Run* run) {
   if (!seconds) return;
   const double number = Number(seconds);
   google::protobuf::Timestamp* out = (run->*mutable_time)();
@@ -39,7 +41,9 @@ absl::Status ArrayToColumns(const pg::Value& array, std::vector<std::string>& co
   return absl::OkStatus();
 }
 
-std::string DurationText(absl::Duration duration) { return absl::StrCat(absl::ToDoubleSeconds(duration)); }
+std::string DurationText(absl::Duration duration) {
+  return absl::StrCat(absl::ToDoubleSeconds(duration));
+}
 
 void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
   absl::Duration rest;
@@ -60,7 +64,8 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   run->set_reason(result.Text(row, 4));
   run->set_throttled_reason(result.Text(row, 5));
   const int64_t rows_done = result.Int(row, 6);
-  // Never over 100 %, and exactly 100 % when done (trap 22): the estimate gives way to what was counted.
+  // Never over 100 %, and exactly 100 % when done (trap 22): the estimate gives way to what was
+  // counted.
   const bool finished = state == pb::Run::STATE_FINISHED;
   const int64_t rows_total = finished ? rows_done : std::max(rows_done, result.Int(row, 7));
   run->set_rows_done(rows_done);
@@ -82,8 +87,10 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   run->set_operator_name(result.Text(row, 19));
   run->mutable_limits()->set_concurrency(static_cast<int>(result.Int(row, 20)));
   run->mutable_limits()->set_rows_per_second(result.Int(row, 21));
-  SetDuration(absl::Milliseconds(result.Int(row, 22)), run->mutable_limits()->mutable_batch_time_duration());
-  SetDuration(absl::Milliseconds(result.Int(row, 23)), run->mutable_limits()->mutable_pause_duration());
+  SetDuration(absl::Milliseconds(result.Int(row, 22)),
+              run->mutable_limits()->mutable_batch_time_duration());
+  SetDuration(absl::Milliseconds(result.Int(row, 23)),
+              run->mutable_limits()->mutable_pause_duration());
   run->set_concurrency_allowed(static_cast<int>(result.Int(row, 24)));
   run->set_step(static_cast<int>(result.Int(row, 25)) + 1);
   run->set_steps(static_cast<int>(result.Int(row, 26)));
@@ -92,10 +99,12 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   run->mutable_parameters()->insert(parameters.begin(), parameters.end());
   run->set_batches_done(result.Int(row, 29));
   if (moving) {
-    const int64_t eta = EstimateEta(rows_done, rows_total, run->rows_per_second(), absl::Seconds(Number(columns[30])));
+    const int64_t eta = EstimateEta(rows_done, rows_total, run->rows_per_second(),
+                                    absl::Seconds(Number(columns[30])));
     if (eta >= 0) run->set_eta_seconds(eta);
   }
-  const auto definition = ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
+  const auto definition =
+      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
   if (definition.ok()) {
     run->set_owner(definition->owner);
     run->set_description(definition->description);
@@ -119,12 +128,15 @@ absl::Status DecodeShard(const pg::Result& result, size_t row, pb::Shard* shard)
   shard->mutable_cursor_key_text()->Assign(key.begin(), key.end());
   const bool done = result.Bool(row, 7);
   const bool leased = result.Bool(row, 8);
-  shard->set_state(done ? pb::Shard::STATE_DONE : leased ? pb::Shard::STATE_LEASED : pb::Shard::STATE_PENDING);
+  shard->set_state(done     ? pb::Shard::STATE_DONE
+                   : leased ? pb::Shard::STATE_LEASED
+                            : pb::Shard::STATE_PENDING);
   shard->set_epoch(result.Int(row, 9));
   shard->set_batches_done(result.Int(row, 10));
   shard->set_rows_done(result.Int(row, 11));
   shard->set_rows_changed(result.Int(row, 12));
-  shard->set_rows_total(done ? result.Int(row, 11) : std::max(result.Int(row, 11), result.Int(row, 13)));
+  shard->set_rows_total(done ? result.Int(row, 11)
+                             : std::max(result.Int(row, 11), result.Int(row, 13)));
   shard->set_agent_name(result.Text(row, 14));
   shard->set_waiting_reason(result.Text(row, 15));
   shard->set_revision(result.Int(row, 16));

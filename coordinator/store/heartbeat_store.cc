@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/logic/pace.h"
@@ -22,11 +23,15 @@ struct HeldLease {
 };
 
 // What the store knows of the leases that the agent says it holds.
-absl::StatusOr<std::map<std::string, HeldLease>> ReadHeld(Transaction& tx, const std::string& ids, const std::string& agent) {
+absl::StatusOr<std::map<std::string, HeldLease>> ReadHeld(Transaction& tx, const std::string& ids,
+                                                          const std::string& agent) {
   std::map<std::string, HeldLease> held;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, tx.Query(sql::kShardsOfLeases, {ids, agent}));
   for (size_t row = 0; row < shards.rows.size(); ++row) {
-    held[shards.Text(row, 0)] = {.run = shards.Text(row, 1), .is_shard = true, .seq = shards.Int(row, 2), .waiting = shards.Text(row, 3)};
+    held[shards.Text(row, 0)] = {.run = shards.Text(row, 1),
+                                 .is_shard = true,
+                                 .seq = shards.Int(row, 2),
+                                 .waiting = shards.Text(row, 3)};
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result tasks, tx.Query(sql::kTasksOfLeases, {ids, agent}));
   for (size_t row = 0; row < tasks.rows.size(); ++row) {
@@ -35,7 +40,8 @@ absl::StatusOr<std::map<std::string, HeldLease>> ReadHeld(Transaction& tx, const
   return held;
 }
 
-absl::Status RecordReport(Transaction& tx, RunEditor& run, const agent_pb::LeaseReport& report, const HeldLease& held) {
+absl::Status RecordReport(Transaction& tx, RunEditor& run, const agent_pb::LeaseReport& report,
+                          const HeldLease& held) {
   if (!held.is_shard) {
     if (held.waiting == report.waiting_reason()) return absl::OkStatus();
     return tx.Run(sql::kTaskWaiting, {report.lease_id(), report.waiting_reason()});
@@ -44,8 +50,9 @@ absl::Status RecordReport(Transaction& tx, RunEditor& run, const agent_pb::Lease
   if (!moved && held.waiting == report.waiting_reason()) return absl::OkStatus();
   const agent_pb::Checkpoint& at = report.checkpoint();
   return tx.Run(sql::kCheckpoint,
-                {report.lease_id(), KeyToArray(at.has_cursor(), at.cursor()), absl::StrCat(moved ? at.seq() : held.seq),
-                 absl::StrCat(at.rows_done()), absl::StrCat(at.rows_changed()), absl::StrCat(report.rows_left()),
+                {report.lease_id(), KeyToArray(at.has_cursor(), at.cursor()),
+                 absl::StrCat(moved ? at.seq() : held.seq), absl::StrCat(at.rows_done()),
+                 absl::StrCat(at.rows_changed()), absl::StrCat(report.rows_left()),
                  report.waiting_reason(), absl::StrCat(run.NextRevision())});
 }
 
@@ -53,53 +60,60 @@ absl::Status CheckCanary(Transaction& tx, RunEditor& run) {
   if (run.stop_after_rows <= 0 || run.state != RunState::kRunning) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
   if (rows.Int(0, 0) - run.stop_after_base < run.stop_after_rows) return absl::OkStatus();
-  run.reason = absl::StrCat("stopped after ", rows.Int(0, 0) - run.stop_after_base, " rows, as asked (--stop-after ",
-                            run.stop_after_rows, ")");
+  run.reason = absl::StrCat("stopped after ", rows.Int(0, 0) - run.stop_after_base,
+                            " rows, as asked (--stop-after ", run.stop_after_rows, ")");
   return run.ChangeState(RunState::kPausing, {.reason = run.reason});
 }
 
 // The lease to split when agents are idle and no shard is left for them; empty = none.
 absl::StatusOr<std::string> ChooseSplit(Transaction& tx, const RunEditor& run) {
   if (run.state != RunState::kRunning || run.reconcile_due) return std::string();
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted, tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
+                          tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
   const int64_t leased = counted.Int(0, 0);
   const bool pending_left = counted.Int(0, 1) > leased;
   if (leased == 0 || pending_left || leased >= run.concurrency_allowed) return std::string();
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result hungry, tx.Query(sql::kHungryAgents, {run.target}));
   if (hungry.Int(0, 0) == 0) return std::string();
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidate, tx.Query(sql::kSplitCandidate, {run.id, absl::StrCat(run.step)}));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidate,
+                          tx.Query(sql::kSplitCandidate, {run.id, absl::StrCat(run.step)}));
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts, tx.Query(sql::kPaceFacts, {run.id}));
   double rate = 0;
   if (candidate.rows.empty() || !absl::SimpleAtod(facts.Text(0, 5), &rate)) return std::string();
-  return WorthSplitting(candidate.Int(0, 1), rate / static_cast<double>(leased)) ? candidate.Text(0, 0) : std::string();
+  return WorthSplitting(candidate.Int(0, 1), rate / static_cast<double>(leased))
+             ? candidate.Text(0, 0)
+             : std::string();
 }
 
 agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease& held) {
-  const bool may_go_on = held.is_shard ? run.state == RunState::kRunning
-                                       : MayWork(run.state);
+  const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : MayWork(run.state);
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
 }
 
 }  // namespace
 
-absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(const agent_pb::HeartbeatRequest& request) {
+absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
+    const agent_pb::HeartbeatRequest& request) {
   std::vector<std::string> ids;
   for (const agent_pb::LeaseReport& report : request.leases()) ids.push_back(report.lease_id());
   const std::string id_array = pg::EncodeTextArray(ids);
-  const std::string pending =
-      pg::EncodeTextArray({request.pending_request_ids().begin(), request.pending_request_ids().end()});
+  const std::string pending = pg::EncodeTextArray(
+      {request.pending_request_ids().begin(), request.pending_request_ids().end()});
   agent_pb::HeartbeatResponse response;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs_of, tx.Query(sql::kRunsOfLeases, {id_array, request.agent_id()}));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs_of,
+                            tx.Query(sql::kRunsOfLeases, {id_array, request.agent_id()}));
     std::map<std::string, RunEditor> runs;
     for (size_t row = 0; row < runs_of.rows.size(); ++row) {
       DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, runs_of.Text(row, 0)));
       runs.emplace(run.id, std::move(run));
     }
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result touched, tx.Query(sql::kTouchAgent, {request.agent_id()}));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result touched,
+                            tx.Query(sql::kTouchAgent, {request.agent_id()}));
     if (touched.rows_affected == 0) {
-      return WithReason(absl::NotFoundError("this agent is not registered with this store"), "AGENT_UNKNOWN");
+      return WithReason(absl::NotFoundError("this agent is not registered with this store"),
+                        "AGENT_UNKNOWN");
     }
     DUNLIN_ASSIGN_OR_RETURN(auto held, ReadHeld(tx, id_array, request.agent_id()));
     for (const agent_pb::LeaseReport& report : request.leases()) {
@@ -108,13 +122,15 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(const agent_pb::Hea
       DUNLIN_RETURN_IF_ERROR(RecordReport(tx, runs.at(it->second.run), report, it->second));
     }
     // Leases whose grant never reached the agent go back (trap 19).
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result unlisted,
-                            tx.Query(sql::kUnlistedLeases, {request.agent_id(), id_array, pending,
-                                                            DurationText(heartbeat_interval() * 4)}));
+    DUNLIN_ASSIGN_OR_RETURN(
+        const pg::Result unlisted,
+        tx.Query(sql::kUnlistedLeases,
+                 {request.agent_id(), id_array, pending, DurationText(heartbeat_interval() * 4)}));
     for (size_t row = 0; row < unlisted.rows.size(); ++row) {
       const auto run = runs.find(unlisted.Text(row, 1));
       if (run == runs.end()) continue;
-      DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run->second, unlisted.Text(row, 0), "its grant never reached the agent"));
+      DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run->second, unlisted.Text(row, 0),
+                                          "its grant never reached the agent"));
     }
     std::set<std::string> to_split;
     for (auto& [id, run] : runs) {
@@ -127,7 +143,8 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(const agent_pb::Hea
     }
     std::set<std::string> renewed;
     for (const pg::Statement* renew : {&sql::kRenewShards, &sql::kRenewTasks}) {
-      DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(*renew, {id_array, DurationText(options_.lease_ttl)}));
+      DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
+                              tx.Query(*renew, {id_array, DurationText(options_.lease_ttl)}));
       for (size_t row = 0; row < result.rows.size(); ++row) renewed.insert(result.Text(row, 0));
     }
     for (const std::string& id : ids) {
@@ -139,7 +156,8 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(const agent_pb::Hea
         continue;
       }
       const RunEditor& run = runs.at(it->second.run);
-      directive->set_action(to_split.contains(id) ? agent_pb::LeaseDirective::ACTION_SPLIT : ActionFor(run, it->second));
+      directive->set_action(to_split.contains(id) ? agent_pb::LeaseDirective::ACTION_SPLIT
+                                                  : ActionFor(run, it->second));
       SetDuration(options_.lease_ttl, directive->mutable_lease_duration());
       DUNLIN_RETURN_IF_ERROR(FillDirectiveLimits(tx, run, directive->mutable_limits()));
     }
@@ -148,11 +166,14 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(const agent_pb::Hea
       DUNLIN_RETURN_IF_ERROR(run.Save());
     }
     for (const agent_pb::TargetSignals& signal : request.signals()) {
-      DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kSignal, {signal.target(), absl::StrCat(signal.foreign_transactions())}));
+      DUNLIN_RETURN_IF_ERROR(
+          tx.Run(sql::kSignal, {signal.target(), absl::StrCat(signal.foreign_transactions())}));
     }
     std::vector<std::string> reachable;
-    for (const agent_pb::TargetIdentity& seen : request.targets()) DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates, tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
+    for (const agent_pb::TargetIdentity& seen : request.targets())
+      DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
+                            tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
     response.set_work_available(!candidates.rows.empty());
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result live, tx.Query(sql::kRunsLive, {request.agent_id()}));
     response.set_runs_live(live.Bool(0, 0));

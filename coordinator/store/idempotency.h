@@ -4,6 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/migration/name.h"
 #include "common/status_macros.h"
 #include "coordinator/store/statements.h"
@@ -11,23 +12,26 @@
 
 namespace dunlin::coordinator {
 
-// The request without its id, so that retries of one command are told from another command under the same id.
+// The request without its id, so that retries of one command are told from another command under
+// the same id.
 template <typename Request>
 std::string FingerprintOf(Request request) {
   request.clear_request_id();
   return DigestOf(absl::StrCat(request.GetTypeName(), "\n", request.SerializeAsString()));
 }
 
-// I6: the answer is stored in the transaction of the change, so that the same request id again gives the same answer.
+// I6: the answer is stored in the transaction of the change, so that the same request id again
+// gives the same answer.
 template <typename Request, typename Response>
-absl::StatusOr<Response> Store::Idempotent(const Request& request,
-                                           const std::function<absl::Status(Transaction&, Response&)>& body) {
+absl::StatusOr<Response> Store::Idempotent(
+    const Request& request, const std::function<absl::Status(Transaction&, Response&)>& body) {
   if (request.request_id().empty()) return absl::InvalidArgumentError("request_id is missing");
   const std::string fingerprint = FingerprintOf(request);
   Response response;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kFindRequest, {request.request_id()}));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result known,
+                            tx.Query(sql::kFindRequest, {request.request_id()}));
     if (!known.rows.empty()) {
       if (known.Text(0, 0) != fingerprint) {
         return absl::InvalidArgumentError("this request_id was used for another request");
@@ -38,8 +42,8 @@ absl::StatusOr<Response> Store::Idempotent(const Request& request,
       return absl::OkStatus();
     }
     DUNLIN_RETURN_IF_ERROR(body(tx, response));
-    return tx.Run(sql::kInsertRequest,
-                  {request.request_id(), fingerprint, absl::BytesToHexString(response.SerializeAsString())});
+    return tx.Run(sql::kInsertRequest, {request.request_id(), fingerprint,
+                                        absl::BytesToHexString(response.SerializeAsString())});
   }));
   return response;
 }

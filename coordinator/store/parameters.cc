@@ -17,7 +17,8 @@ absl::StatusOr<std::map<std::string, std::string>> ParseParameters(const std::st
 
 absl::StatusOr<std::string> ParametersToJson(const std::map<std::string, std::string>& parameters) {
   google::protobuf::Struct made;
-  for (const auto& [name, value] : parameters) (*made.mutable_fields())[name].set_string_value(value);
+  for (const auto& [name, value] : parameters)
+    (*made.mutable_fields())[name].set_string_value(value);
   std::string json;
   if (!google::protobuf::util::MessageToJsonString(made, &json).ok()) {
     return absl::InvalidArgumentError("a parameter's value is not valid UTF-8");

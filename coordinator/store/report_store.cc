@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -19,7 +20,8 @@ namespace {
 constexpr int kMaxReconciles = 5;
 
 absl::Status LeaseLost() {
-  return WithReason(absl::AbortedError("the lease is not held by the caller any more"), "LEASE_LOST");
+  return WithReason(absl::AbortedError("the lease is not held by the caller any more"),
+                    "LEASE_LOST");
 }
 
 std::string Bool(bool value) { return value ? "true" : "false"; }
@@ -34,9 +36,11 @@ std::string SentenceOf(const agent_pb::Problem& problem) {
     absl::StrAppend(&text, " [", problem.sqlstate(), "]");
   }
   if (problem.kind() == agent_pb::Problem::KIND_DATA && problem.has_key_to()) {
-    absl::StrAppend(&text, "; in the range of keys behind ",
-                    problem.has_key_from() ? KeyForPeople(problem.key_from()) : std::string("the beginning"), " up to ",
-                    KeyForPeople(problem.key_to()), ". Nothing of that range is changed; mend the row or the statement, then resume");
+    absl::StrAppend(
+        &text, "; in the range of keys behind ",
+        problem.has_key_from() ? KeyForPeople(problem.key_from()) : std::string("the beginning"),
+        " up to ", KeyForPeople(problem.key_to()),
+        ". Nothing of that range is changed; mend the row or the statement, then resume");
   }
   return text;
 }
@@ -46,7 +50,8 @@ absl::StatusOr<bool> SameKey(const pg::Value& stored, bool present, const agent_
   if (stored.has_value() != present) return false;
   std::vector<std::string> columns;
   DUNLIN_RETURN_IF_ERROR(ArrayToColumns(stored, columns));
-  return std::equal(columns.begin(), columns.end(), key.column_text().begin(), key.column_text().end());
+  return std::equal(columns.begin(), columns.end(), key.column_text().begin(),
+                    key.column_text().end());
 }
 
 // The parent's row of a lease; ABORTED when the lease is another's. Locks the run.
@@ -72,13 +77,16 @@ absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_
                      .step = static_cast<int>(row.Int(0, 2))};
 }
 
-absl::Status InsertLedgerShard(Transaction& tx, RunEditor& run, const pg::Statement& statement, const agent_pb::LedgerShard& shard) {
+absl::Status InsertLedgerShard(Transaction& tx, RunEditor& run, const pg::Statement& statement,
+                               const agent_pb::LedgerShard& shard) {
   return tx.Run(statement, {shard.shard_id(), run.id, absl::StrCat(shard.step()), shard.relation(),
-                            KeyToArray(shard.has_lower(), shard.lower()), KeyToArray(shard.has_upper(), shard.upper()),
-                            KeyToArray(shard.has_cursor(), shard.cursor()), absl::StrCat(shard.epoch()), absl::StrCat(shard.seq()),
+                            KeyToArray(shard.has_lower(), shard.lower()),
+                            KeyToArray(shard.has_upper(), shard.upper()),
+                            KeyToArray(shard.has_cursor(), shard.cursor()),
+                            absl::StrCat(shard.epoch()), absl::StrCat(shard.seq()),
                             absl::StrCat(shard.rows_done()), absl::StrCat(shard.rows_changed()),
-                            absl::StrCat(std::max(shard.rows_total(), shard.rows_done())), Bool(shard.done()),
-                            absl::StrCat(run.revision + 1)});
+                            absl::StrCat(std::max(shard.rows_total(), shard.rows_done())),
+                            Bool(shard.done()), absl::StrCat(run.revision + 1)});
 }
 
 template <typename Shards>
@@ -100,7 +108,8 @@ std::string GapIn(const Shards& shards) {
 }
 
 // What a problem means for the run; the lease has been given back already.
-absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Problem& problem, const std::string& shard) {
+absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Problem& problem,
+                          const std::string& shard) {
   switch (problem.kind()) {
     case agent_pb::Problem::KIND_DATA:
     case agent_pb::Problem::KIND_PAUSE:
@@ -112,11 +121,13 @@ absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Probl
     case agent_pb::Problem::KIND_LEDGER_MISMATCH:
       ++run.reconciles;
       if (run.reconciles > kMaxReconciles) {
-        return run.PauseWithError(absl::StrCat("store and ledger still disagree after ", kMaxReconciles, " attempts to reconcile them: ",
-                                               problem.message()));
+        return run.PauseWithError(absl::StrCat("store and ledger still disagree after ",
+                                               kMaxReconciles,
+                                               " attempts to reconcile them: ", problem.message()));
       }
       run.reconcile_due = true;
-      return run.Emit({.kind = "reconcile_due", .reason = problem.message(), .shard = shard, .audit = false});
+      return run.Emit(
+          {.kind = "reconcile_due", .reason = problem.message(), .shard = shard, .audit = false});
     case agent_pb::Problem::KIND_STALE_EPOCH:
       if (shard.empty()) return absl::OkStatus();
       return tx.Run(sql::kRaiseEpoch, {shard, absl::StrCat(problem.ledger_epoch())});
@@ -138,16 +149,26 @@ absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
              request,
              [&](Transaction& tx, agent_pb::ReportSplitResponse&) -> absl::Status {
                DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id()));
-               const pg::Value child_upper = KeyToArray(request.has_child_upper(), request.child_upper());
-               DUNLIN_ASSIGN_OR_RETURN(const bool same, SameKey(shard.upper, request.has_child_upper(), request.child_upper()));
-               if (shard.id != request.shard_id() || shard.epoch != request.epoch() || !same) return LeaseLost();
+               const pg::Value child_upper =
+                   KeyToArray(request.has_child_upper(), request.child_upper());
+               DUNLIN_ASSIGN_OR_RETURN(
+                   const bool same,
+                   SameKey(shard.upper, request.has_child_upper(), request.child_upper()));
+               if (shard.id != request.shard_id() || shard.epoch != request.epoch() || !same)
+                 return LeaseLost();
                RunEditor& run = shard.run;
                const pg::Value middle = KeyToArray(request.has_middle(), request.middle());
-               DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kMoveUpper, {shard.id, middle, absl::StrCat(request.parent_rows_total()),
-                                                               absl::StrCat(run.revision + 1)}));
-               DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kInsertChild, {shard.id, request.child_shard_id(), child_upper,
-                                                                 absl::StrCat(request.child_rows_total()), absl::StrCat(run.revision + 1)}));
-               DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "shard_split", .shard = shard.id, .new_value = request.child_shard_id(), .audit = false}));
+               DUNLIN_RETURN_IF_ERROR(tx.Run(
+                   sql::kMoveUpper, {shard.id, middle, absl::StrCat(request.parent_rows_total()),
+                                     absl::StrCat(run.revision + 1)}));
+               DUNLIN_RETURN_IF_ERROR(tx.Run(
+                   sql::kInsertChild,
+                   {shard.id, request.child_shard_id(), child_upper,
+                    absl::StrCat(request.child_rows_total()), absl::StrCat(run.revision + 1)}));
+               DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "shard_split",
+                                                .shard = shard.id,
+                                                .new_value = request.child_shard_id(),
+                                                .audit = false}));
                return run.Save();
              })
       .status();
@@ -158,21 +179,28 @@ absl::Status Store::CompleteShard(const agent_pb::CompleteShardRequest& request)
              request,
              [&](Transaction& tx, agent_pb::CompleteShardResponse&) -> absl::Status {
                DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id()));
-               if (shard.id != request.shard_id() || shard.epoch != request.epoch()) return LeaseLost();
+               if (shard.id != request.shard_id() || shard.epoch != request.epoch())
+                 return LeaseLost();
                RunEditor& run = shard.run;
-               DUNLIN_ASSIGN_OR_RETURN(const bool same_upper, SameKey(shard.upper, request.has_upper(), request.upper()));
+               DUNLIN_ASSIGN_OR_RETURN(const bool same_upper,
+                                       SameKey(shard.upper, request.has_upper(), request.upper()));
                if (!same_upper) {
-                 // The ledger's shard ends elsewhere: there was a split that the store has not heard of.
-                 DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, request.lease_id(), "the ledger has another upper bound"));
+                 // The ledger's shard ends elsewhere: there was a split that the store has not
+                 // heard of.
+                 DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, request.lease_id(),
+                                                     "the ledger has another upper bound"));
                  agent_pb::Problem problem;
                  problem.set_kind(agent_pb::Problem::KIND_LEDGER_MISMATCH);
                  problem.set_message("a shard was done with another upper bound than the store's");
                  DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, problem, shard.id));
                } else {
                  const agent_pb::Checkpoint& at = request.checkpoint();
-                 DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kCompleteShard, {request.lease_id(), absl::StrCat(at.seq()), absl::StrCat(at.rows_done()),
-                                                                     absl::StrCat(at.rows_changed()), absl::StrCat(run.revision + 1)}));
-                 DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "shard_done", .shard = shard.id, .audit = false}));
+                 DUNLIN_RETURN_IF_ERROR(tx.Run(
+                     sql::kCompleteShard,
+                     {request.lease_id(), absl::StrCat(at.seq()), absl::StrCat(at.rows_done()),
+                      absl::StrCat(at.rows_changed()), absl::StrCat(run.revision + 1)}));
+                 DUNLIN_RETURN_IF_ERROR(
+                     run.Emit({.kind = "shard_done", .shard = shard.id, .audit = false}));
                  run.reconciles = 0;
                }
                DUNLIN_RETURN_IF_ERROR(run.Settle());
@@ -193,29 +221,39 @@ absl::Status Store::ReleaseLeases(const agent_pb::ReleaseLeasesRequest& request)
       .status();
 }
 
-absl::Status Store::ReleaseOne(Transaction& tx, const agent_pb::ReleaseLeasesRequest::Release& release) {
+absl::Status Store::ReleaseOne(Transaction& tx,
+                               const agent_pb::ReleaseLeasesRequest::Release& release) {
   absl::StatusOr<LockedShard> shard = LockShard(tx, release.lease_id());
   if (shard.ok()) {
     RunEditor& run = shard->run;
     if (release.has_checkpoint()) {
       const agent_pb::Checkpoint& at = release.checkpoint();
-      DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kCheckpoint,
-                                    {release.lease_id(), KeyToArray(at.has_cursor(), at.cursor()), absl::StrCat(at.seq()),
-                                     absl::StrCat(at.rows_done()), absl::StrCat(at.rows_changed()), "0", "", absl::StrCat(run.revision + 1)}));
+      DUNLIN_RETURN_IF_ERROR(
+          tx.Run(sql::kCheckpoint,
+                 {release.lease_id(), KeyToArray(at.has_cursor(), at.cursor()),
+                  absl::StrCat(at.seq()), absl::StrCat(at.rows_done()),
+                  absl::StrCat(at.rows_changed()), "0", "", absl::StrCat(run.revision + 1)}));
     }
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result troubles, tx.Query(sql::kTroublesOfShard, {shard->id}));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result troubles,
+                            tx.Query(sql::kTroublesOfShard, {shard->id}));
     const bool transient = release.problem().kind() == agent_pb::Problem::KIND_TRANSIENT;
     const int64_t count = transient ? troubles.Int(0, 0) + 1 : 0;
-    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseShard, {release.lease_id(), absl::StrCat(run.revision + 1),
-                                                       DurationText(WaitAfter(release.problem(), count)), absl::StrCat(count)}));
-    DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_released", .reason = release.problem().message(), .shard = shard->id, .audit = false}));
+    DUNLIN_RETURN_IF_ERROR(
+        tx.Run(sql::kReleaseShard,
+               {release.lease_id(), absl::StrCat(run.revision + 1),
+                DurationText(WaitAfter(release.problem(), count)), absl::StrCat(count)}));
+    DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_released",
+                                     .reason = release.problem().message(),
+                                     .shard = shard->id,
+                                     .audit = false}));
     DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, release.problem(), shard->id));
     DUNLIN_RETURN_IF_ERROR(run.Settle());
     return run.Save();
   }
   if (!absl::IsAborted(shard.status())) return shard.status();
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kTaskByLease, {release.lease_id()}));
-  if (peek.rows.empty()) return absl::OkStatus();  // nobody's lease any more: released is what it is
+  if (peek.rows.empty())
+    return absl::OkStatus();  // nobody's lease any more: released is what it is
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
   DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {release.lease_id(), "0"}));
   DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, release.problem(), ""));
@@ -223,7 +261,8 @@ absl::Status Store::ReleaseOne(Transaction& tx, const agent_pb::ReleaseLeasesReq
   return run.Save();
 }
 
-absl::Status Store::ApplyPlan(Transaction& tx, RunEditor& run, int step, const agent_pb::PlanResult& plan) {
+absl::Status Store::ApplyPlan(Transaction& tx, RunEditor& run, int step,
+                              const agent_pb::PlanResult& plan) {
   if (const std::string gap = GapIn(plan.shards()); !gap.empty()) {
     return run.PauseWithError(absl::StrCat("the plan does not cover the key space: ", gap));
   }
@@ -234,16 +273,22 @@ absl::Status Store::ApplyPlan(Transaction& tx, RunEditor& run, int step, const a
   run.planned_steps = std::max(run.planned_steps, step + 1);
   run.planned_timeline = plan.identity().timeline();
   run.rows_total += plan.rows_total();
-  return run.Emit({.kind = "planned", .new_value = absl::StrCat(plan.shards_size(), " shards of step ", step + 1)});
+  return run.Emit({.kind = "planned",
+                   .new_value = absl::StrCat(plan.shards_size(), " shards of step ", step + 1)});
 }
 
-// The ledger wins: rows that it does not have go, bounds and counters are its own, epochs the higher of both.
-absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run, const agent_pb::ReconcileResult& result) {
+// The ledger wins: rows that it does not have go, bounds and counters are its own, epochs the
+// higher of both.
+absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run,
+                                   const agent_pb::ReconcileResult& result) {
   run.reconcile_due = false;
   if (!result.run_known()) {
     if (run.planned_steps > 0 && result.identity().timeline() == run.planned_timeline) {
-      return run.FailWithError("the ledger has lost its record of this run, on the server where it was planned; rows may have been "
-                               "changed. Find out what happened to schema dunlin of the target before you start anything");
+      return run.FailWithError(
+          "the ledger has lost its record of this run, on the server where it was planned; rows "
+          "may have been "
+          "changed. Find out what happened to schema dunlin of the target before you start "
+          "anything");
     }
     DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropShardsOfStep, {run.id, "-1"}));
     run.planned_steps = run.step = 0;
@@ -252,7 +297,8 @@ absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run, const agent_
   }
   if (result.finished()) return run.ChangeState(RunState::kFinished, {});
   if (const std::string gap = GapIn(result.shards()); !gap.empty()) {
-    return run.PauseWithError(absl::StrCat("the ledger's shards do not cover the key space: ", gap));
+    return run.PauseWithError(
+        absl::StrCat("the ledger's shards do not cover the key space: ", gap));
   }
   std::vector<std::string> ids;
   int steps_seen = 0;
@@ -266,15 +312,20 @@ absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run, const agent_
   // Done may have become undone, in an earlier step too.
   run.step = 0;
   run.finalize_phase = 0;
-  if (run.state == RunState::kFinalizing) DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kRunning, {}));
-  return run.Emit({.kind = "reconciled", .new_value = absl::StrCat(result.shards_size(), " shards"), .audit = false});
+  if (run.state == RunState::kFinalizing)
+    DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kRunning, {}));
+  return run.Emit({.kind = "reconciled",
+                   .new_value = absl::StrCat(result.shards_size(), " shards"),
+                   .audit = false});
 }
 
 absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::Result& task,
                                     const agent_pb::CompleteTaskRequest& request) {
   const std::string kind = task.Text(0, 2);
   const int step = static_cast<int>(task.Int(0, 3));
-  const auto done = [&](int64_t found) { return tx.Run(sql::kTaskDone, {request.lease_id(), absl::StrCat(found)}); };
+  const auto done = [&](int64_t found) {
+    return tx.Run(sql::kTaskDone, {request.lease_id(), absl::StrCat(found)});
+  };
   switch (request.result_case()) {
     case agent_pb::CompleteTaskRequest::kPreflight:
       if (!request.preflight().waiting_reason().empty()) {
@@ -282,7 +333,8 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
         return run.SetReason(request.preflight().waiting_reason());
       }
       run.preflight_passed = true;
-      DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kSignal, {run.target, absl::StrCat(request.preflight().foreign_transactions())}));
+      DUNLIN_RETURN_IF_ERROR(tx.Run(
+          sql::kSignal, {run.target, absl::StrCat(request.preflight().foreign_transactions())}));
       return done(0);
     case agent_pb::CompleteTaskRequest::kPlan:
       DUNLIN_RETURN_IF_ERROR(done(0));
@@ -300,9 +352,11 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
     case agent_pb::CompleteTaskRequest::kProblem: {
       const agent_pb::Problem& problem = request.problem();
       if (problem.kind() == agent_pb::Problem::KIND_LEDGER_MISMATCH) {
-        DUNLIN_RETURN_IF_ERROR(done(0));  // never a retry of the same task: reconcile, then what the facts ask for
+        DUNLIN_RETURN_IF_ERROR(
+            done(0));  // never a retry of the same task: reconcile, then what the facts ask for
       } else {
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result troubles, tx.Query(sql::kTroublesOfTask, {request.lease_id()}));
+        DUNLIN_ASSIGN_OR_RETURN(const pg::Result troubles,
+                                tx.Query(sql::kTroublesOfTask, {request.lease_id()}));
         const absl::Duration wait = WaitAfter(problem, troubles.Int(0, 0));
         DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {request.lease_id(), DurationText(wait)}));
         if (problem.kind() == agent_pb::Problem::KIND_TRANSIENT) {
@@ -321,23 +375,31 @@ absl::Status Store::CompleteTask(const agent_pb::CompleteTaskRequest& request) {
   return Idempotent<agent_pb::CompleteTaskRequest, agent_pb::CompleteTaskResponse>(
              request,
              [&](Transaction& tx, agent_pb::CompleteTaskResponse&) -> absl::Status {
-               DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kTaskByLease, {request.lease_id()}));
+               DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek,
+                                       tx.Query(sql::kTaskByLease, {request.lease_id()}));
                if (peek.rows.empty()) return LeaseLost();
                DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
-               DUNLIN_ASSIGN_OR_RETURN(const pg::Result task, tx.Query(sql::kTaskByLease, {request.lease_id()}));
-               if (task.rows.empty() || task.Text(0, 0) != request.task_id() || task.Int(0, 4) != request.task_epoch()) return LeaseLost();
+               DUNLIN_ASSIGN_OR_RETURN(const pg::Result task,
+                                       tx.Query(sql::kTaskByLease, {request.lease_id()}));
+               if (task.rows.empty() || task.Text(0, 0) != request.task_id() ||
+                   task.Int(0, 4) != request.task_epoch())
+                 return LeaseLost();
                const std::string kind = task.Text(0, 2);
                const bool wanted = MayWork(run.state);
-               // A finish row that was written counts, whatever was asked meanwhile; a plan too, so that its shards are known.
+               // A finish row that was written counts, whatever was asked meanwhile; a plan too, so
+               // that its shards are known.
                const bool counts_anyway =
-                   request.result_case() == agent_pb::CompleteTaskRequest::kFinalize && request.finalize().finished();
+                   request.result_case() == agent_pb::CompleteTaskRequest::kFinalize &&
+                   request.finalize().finished();
                if (!wanted && !counts_anyway) {
-                 if (request.result_case() == agent_pb::CompleteTaskRequest::kPlan) run.reconcile_due = true;
+                 if (request.result_case() == agent_pb::CompleteTaskRequest::kPlan)
+                   run.reconcile_due = true;
                  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropTaskOfLease, {request.lease_id()}));
                } else {
                  DUNLIN_RETURN_IF_ERROR(ApplyTaskResult(tx, run, task, request));
                }
-               DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "task_done", .new_value = kind, .audit = false}));
+               DUNLIN_RETURN_IF_ERROR(
+                   run.Emit({.kind = "task_done", .new_value = kind, .audit = false}));
                DUNLIN_RETURN_IF_ERROR(run.Settle());
                return run.Save();
              })

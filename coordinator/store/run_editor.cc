@@ -3,6 +3,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/log.h"
 #include "common/migration/parser.h"
 #include "common/migration/sql_template.h"
@@ -16,7 +17,8 @@ std::string Bool(bool value) { return value ? "true" : "false"; }
 
 std::vector<std::string> ParameterNames(const Definition& definition) {
   std::vector<std::string> names;
-  for (const ParameterDefinition& parameter : definition.parameters) names.push_back(parameter.name);
+  for (const ParameterDefinition& parameter : definition.parameters)
+    names.push_back(parameter.name);
   return names;
 }
 
@@ -33,7 +35,8 @@ absl::StatusOr<RunEditor> RunEditor::Lock(Transaction& tx, const std::string& ru
   return Decode(tx, result);
 }
 
-absl::StatusOr<std::optional<RunEditor>> RunEditor::TryLock(Transaction& tx, const std::string& run_id) {
+absl::StatusOr<std::optional<RunEditor>> RunEditor::TryLock(Transaction& tx,
+                                                            const std::string& run_id) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kTryLockRun, {run_id}));
   if (result.rows.empty()) return std::optional<RunEditor>();
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, Decode(tx, result));
@@ -51,7 +54,9 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
   run.operator_name = row.Text(0, 6);
   run.started_at_text = row.Text(0, 7);
   const std::optional<RunState> state = RunStateFromText(row.Text(0, 8));
-  if (!state) return absl::DataLossError(absl::StrCat("run ", run.id, " has an unknown state; the store is newer than this coordinator"));
+  if (!state)
+    return absl::DataLossError(absl::StrCat(
+        "run ", run.id, " has an unknown state; the store is newer than this coordinator"));
   run.state = *state;
   run.reason = row.Text(0, 9);
   run.throttled_reason = row.Text(0, 10);
@@ -69,7 +74,8 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
   run.pressure_seen = row.Bool(0, 22);
   run.concurrency_limit = static_cast<int>(row.Int(0, 23));
   run.concurrency_allowed = static_cast<int>(row.Int(0, 24));
-  if (!absl::SimpleAtod(row.Text(0, 25), &run.concurrency_age_seconds)) run.concurrency_age_seconds = 0;
+  if (!absl::SimpleAtod(row.Text(0, 25), &run.concurrency_age_seconds))
+    run.concurrency_age_seconds = 0;
   run.rows_per_second = row.Int(0, 26);
   run.batch_time_ms = row.Int(0, 27);
   run.pause_ms = row.Int(0, 28);
@@ -81,21 +87,24 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
 
 absl::StatusOr<const Definition*> RunEditor::definition() const {
   if (definition_ == nullptr) {
-    DUNLIN_ASSIGN_OR_RETURN(Definition parsed, ParseMigrationOrError(migration + ".yaml", definition_bytes));
+    DUNLIN_ASSIGN_OR_RETURN(Definition parsed,
+                            ParseMigrationOrError(migration + ".yaml", definition_bytes));
     definition_ = std::make_shared<const Definition>(std::move(parsed));
   }
   return definition_.get();
 }
 
 absl::Status RunEditor::Emit(const EventText& event) {
-  return tx_->Run(sql::kInsertEvent, {id, absl::StrCat(NextRevision()), event.kind, event.actor, event.reason, event.peer,
-                                      event.shard, event.old_value, event.new_value, Bool(event.audit)});
+  return tx_->Run(sql::kInsertEvent,
+                  {id, absl::StrCat(NextRevision()), event.kind, event.actor, event.reason,
+                   event.peer, event.shard, event.old_value, event.new_value, Bool(event.audit)});
 }
 
 absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
   if (state == to) return absl::OkStatus();
   if (!MayChange(state, to)) {
-    return absl::InternalError(absl::StrCat("run ", id, " cannot go from ", ToText(state), " to ", ToText(to)));
+    return absl::InternalError(
+        absl::StrCat("run ", id, " cannot go from ", ToText(state), " to ", ToText(to)));
   }
   EventText event = why;
   event.kind = "run_state_changed";
@@ -103,7 +112,11 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
   event.new_value = ToText(to);
   if (event.reason.empty()) event.reason = std::string(TransitionReason(state, to));
   DUNLIN_RETURN_IF_ERROR(Emit(event));
-  LOG(INFO) << Event("run_state_changed").Kv("run", id).Kv("migration", migration).Kv("from", ToText(state)).Kv("to", ToText(to));
+  LOG(INFO) << Event("run_state_changed")
+                   .Kv("run", id)
+                   .Kv("migration", migration)
+                   .Kv("from", ToText(state))
+                   .Kv("to", ToText(to));
   state = to;
   if (to != RunState::kRunning) throttled_reason.clear();
   switch (to) {
@@ -145,7 +158,8 @@ absl::Status RunEditor::SetReason(const std::string& to) {
 absl::Status RunEditor::SetThrottledReason(const std::string& to) {
   if (throttled_reason == to) return absl::OkStatus();
   const std::string from = std::exchange(throttled_reason, to);
-  return Emit({.kind = "throttled_reason_changed", .old_value = from, .new_value = to, .audit = false});
+  return Emit(
+      {.kind = "throttled_reason_changed", .old_value = from, .new_value = to, .audit = false});
 }
 
 absl::Status RunEditor::PauseWithError(const std::string& what) {
@@ -167,20 +181,25 @@ absl::Status RunEditor::FailWithError(const std::string& what) {
 absl::StatusOr<std::string> RunEditor::WhatItWaitsFor() {
   DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
   for (const std::string& dependency : parsed->depends_on) {
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx_->Query(sql::kDependencyState, {dependency, target}));
-    if (found.rows.empty()) return absl::StrCat("waits for ", dependency, ", which was never started on ", target);
-    if (found.Text(0, 0) != "FINISHED") return absl::StrCat("waits for ", dependency, ", which is ", found.Text(0, 0));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
+                            tx_->Query(sql::kDependencyState, {dependency, target}));
+    if (found.rows.empty())
+      return absl::StrCat("waits for ", dependency, ", which was never started on ", target);
+    if (found.Text(0, 0) != "FINISHED")
+      return absl::StrCat("waits for ", dependency, ", which is ", found.Text(0, 0));
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result agents, tx_->Query(sql::kAgentsOfTarget, {target}));
   if (agents.Int(0, 0) == 0) {
-    return absl::StrCat("no agent for target ", target, " is connected; start one: dunlin-agent --coordinator HOST:PORT --target ",
+    return absl::StrCat("no agent for target ", target,
+                        " is connected; start one: dunlin-agent --coordinator HOST:PORT --target ",
                         target, "=DSN");
   }
   return std::string();
 }
 
 absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted, tx_->Query(sql::kRunFacts, {id, absl::StrCat(step)}));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
+                          tx_->Query(sql::kRunFacts, {id, absl::StrCat(step)}));
   RunFacts facts{.state = state,
                  .steps = steps,
                  .step = step,
@@ -195,7 +214,8 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
                  .preflight_passed = preflight_passed};
   if (state == RunState::kFinalizing) {
     DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
-    for (const StepDefinition& part : parsed->steps) facts.has_verify = facts.has_verify || part.verify.has_value();
+    for (const StepDefinition& part : parsed->steps)
+      facts.has_verify = facts.has_verify || part.verify.has_value();
   }
   if (state == RunState::kPending && !preflight_passed) {
     DUNLIN_ASSIGN_OR_RETURN(facts.waits_for, WhatItWaitsFor());
@@ -258,8 +278,9 @@ absl::Status RunEditor::Apply(const RunStepDecision& decision, const RunFacts& f
     case Kind::kPauseVerifyFound:
       finalize_phase = static_cast<int>(FinalizePhase::kCoverage);
       DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kDropVerifyTasks, {id}));
-      return PauseWithError(absl::StrCat("verify found ", facts.verify_found,
-                                         "; look at those rows, mend them or the migration, then resume, which verifies again"));
+      return PauseWithError(absl::StrCat(
+          "verify found ", facts.verify_found,
+          "; look at those rows, mend them or the migration, then resume, which verifies again"));
   }
   return absl::OkStatus();
 }
@@ -277,12 +298,26 @@ absl::Status RunEditor::Settle() {
 }
 
 absl::Status RunEditor::Save() {
-  return tx_->Run(sql::kSaveRun,
-                  {id, ToText(state), reason, throttled_reason, error, absl::StrCat(revision), absl::StrCat(step),
-                   absl::StrCat(planned_steps), absl::StrCat(planned_timeline), absl::StrCat(finalize_phase),
-                   absl::StrCat(reconciles), absl::StrCat(task_epoch), Bool(preflight_passed), Bool(reconcile_due),
-                   Bool(pressure_seen), absl::StrCat(concurrency_allowed), Bool(concurrency_changed),
-                   absl::StrCat(stop_after_rows), absl::StrCat(stop_after_base), absl::StrCat(rows_total)});
+  return tx_->Run(sql::kSaveRun, {id,
+                                  ToText(state),
+                                  reason,
+                                  throttled_reason,
+                                  error,
+                                  absl::StrCat(revision),
+                                  absl::StrCat(step),
+                                  absl::StrCat(planned_steps),
+                                  absl::StrCat(planned_timeline),
+                                  absl::StrCat(finalize_phase),
+                                  absl::StrCat(reconciles),
+                                  absl::StrCat(task_epoch),
+                                  Bool(preflight_passed),
+                                  Bool(reconcile_due),
+                                  Bool(pressure_seen),
+                                  absl::StrCat(concurrency_allowed),
+                                  Bool(concurrency_changed),
+                                  absl::StrCat(stop_after_rows),
+                                  absl::StrCat(stop_after_base),
+                                  absl::StrCat(rows_total)});
 }
 
 }  // namespace dunlin::coordinator

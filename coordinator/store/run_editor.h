@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+
 #include "common/migration/definition.h"
 #include "common/pg/types.h"
 #include "coordinator/logic/run_advance.h"
@@ -13,14 +14,16 @@
 
 namespace dunlin::coordinator {
 
-// A run's row, locked, and the only way to change it: every change is an event with the next revision, and Save() writes the row
-// last. Lives inside one transaction. Thread safety: one thread.
+// A run's row, locked, and the only way to change it: every change is an event with the next
+// revision, and Save() writes the row last. Lives inside one transaction. Thread safety: one
+// thread.
 class RunEditor {
  public:
   // FOR UPDATE. NOT_FOUND when there is no such run.
   static absl::StatusOr<RunEditor> Lock(Transaction& tx, const std::string& run_id);
   // Without waiting: nullopt when another replica has it.
-  static absl::StatusOr<std::optional<RunEditor>> TryLock(Transaction& tx, const std::string& run_id);
+  static absl::StatusOr<std::optional<RunEditor>> TryLock(Transaction& tx,
+                                                          const std::string& run_id);
 
   struct EventText {
     std::string kind;
@@ -45,7 +48,8 @@ class RunEditor {
   absl::Status PauseWithError(const std::string& error);
   absl::Status FailWithError(const std::string& error);
 
-  // Asks logic/run_advance what is next, and does it, until nothing is. Call after every change, before Save().
+  // Asks logic/run_advance what is next, and does it, until nothing is. Call after every change,
+  // before Save().
   absl::Status Settle();
   // Writes the row. Last in the transaction.
   absl::Status Save();
@@ -53,11 +57,13 @@ class RunEditor {
   absl::StatusOr<const Definition*> definition() const;
 
   // The row. Writable members are written by Save().
-  std::string id, migration, target, digest, definition_bytes, parameters_json, operator_name, started_at_text;
+  std::string id, migration, target, digest, definition_bytes, parameters_json, operator_name,
+      started_at_text;
   RunState state = RunState::kPending;
   std::string reason, throttled_reason, error;
   int64_t revision = 0;
-  int steps = 1, step = 0, planned_steps = 0, planned_timeline = 0, finalize_phase = 0, reconciles = 0;
+  int steps = 1, step = 0, planned_steps = 0, planned_timeline = 0, finalize_phase = 0,
+      reconciles = 0;
   int64_t task_epoch = 0;
   bool preflight_passed = false, reconcile_due = false, pressure_seen = false;
   int concurrency_limit = 1, concurrency_allowed = 1;

@@ -8,25 +8,32 @@ const char* const kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const char* const kBeginReadOnly = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 const S kStoreId{"s_store_id", "SELECT store_id FROM dunlin_store.meta"};
-const S kNow{"s_now", "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"};
+const S kNow{
+    "s_now",
+    "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"};
 
-const S kFindRequest{"s_find_request",
-                     "SELECT fingerprint, encode(response, 'hex') FROM dunlin_store.request WHERE id = $1"};
+const S kFindRequest{
+    "s_find_request",
+    "SELECT fingerprint, encode(response, 'hex') FROM dunlin_store.request WHERE id = $1"};
 const S kInsertRequest{"s_insert_request", R"sql(
 INSERT INTO dunlin_store.request (id, fingerprint, response) VALUES ($1, $2, decode($3, 'hex')))sql"};
 const S kPruneRequests{"s_prune_requests", R"sql(
 DELETE FROM dunlin_store.request WHERE at < clock_timestamp() - interval '7 days')sql"};
 
-#define DUNLIN_RUN_COLUMNS                                                                                         \
-  "id, migration, target, digest, encode(definition, 'hex'), parameters, operator_name, "                          \
-  "to_char(coalesce(started_at, created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "              \
-  "state, reason, throttled_reason, error, revision, steps, step, planned_steps, planned_timeline, finalize_phase, " \
-  "reconciles, task_epoch, preflight_passed, reconcile_due, pressure_seen, concurrency_limit, concurrency_allowed, " \
-  "extract(epoch FROM clock_timestamp() - concurrency_at)::double precision, rows_per_second, batch_time_ms, "      \
+#define DUNLIN_RUN_COLUMNS                                                                      \
+  "id, migration, target, digest, encode(definition, 'hex'), parameters, operator_name, "       \
+  "to_char(coalesce(started_at, created_at) AT TIME ZONE 'UTC', "                               \
+  "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "                                                      \
+  "state, reason, throttled_reason, error, revision, steps, step, planned_steps, "              \
+  "planned_timeline, finalize_phase, "                                                          \
+  "reconciles, task_epoch, preflight_passed, reconcile_due, pressure_seen, concurrency_limit, " \
+  "concurrency_allowed, "                                                                       \
+  "extract(epoch FROM clock_timestamp() - concurrency_at)::double precision, rows_per_second, " \
+  "batch_time_ms, "                                                                             \
   "pause_ms, stop_after_rows, stop_after_base, rows_total"
 
-const S kLockRun{"s_lock_run",
-                 "SELECT " DUNLIN_RUN_COLUMNS " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE"};
+const S kLockRun{"s_lock_run", "SELECT " DUNLIN_RUN_COLUMNS
+                               " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE"};
 const S kTryLockRun{"s_try_lock_run",
                     "SELECT " DUNLIN_RUN_COLUMNS
                     " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE SKIP LOCKED"};
@@ -50,7 +57,8 @@ const S kInsertEvent{"s_insert_event", R"sql(
 INSERT INTO dunlin_store.event (run, revision, kind, actor, reason, peer, shard, old_value, new_value, audit)
 VALUES ($1::uuid, $2::bigint, $3, $4, $5, $6, nullif($7, '')::uuid, $8, $9, $10::boolean))sql"};
 
-const S kRunByIdText{"s_run_by_id_text", "SELECT id FROM dunlin_store.run WHERE id::text = lower($1)"};
+const S kRunByIdText{"s_run_by_id_text",
+                     "SELECT id FROM dunlin_store.run WHERE id::text = lower($1)"};
 const S kRunByName{"s_run_by_name", R"sql(
 SELECT id FROM dunlin_store.run WHERE migration = $1 ORDER BY created_at DESC LIMIT 1)sql"};
 const S kRunByVersion{"s_run_by_version", R"sql(
@@ -78,16 +86,22 @@ const S kInsertTask{"s_insert_task", R"sql(
 INSERT INTO dunlin_store.task (run, kind, step, finish) VALUES ($1::uuid, $2, $3::int, $4::boolean))sql"};
 const S kInsertVerifyTask{"s_insert_verify_task", R"sql(
 INSERT INTO dunlin_store.task (run, kind, step, shard) VALUES ($1::uuid, 'verify', $2::int, nullif($3, '')::uuid))sql"};
-const S kDropOpenTasks{"s_drop_open_tasks",
-                       "DELETE FROM dunlin_store.task WHERE run = $1::uuid AND NOT done AND lease_id IS NULL"};
-const S kDropVerifyTasks{"s_drop_verify_tasks", "DELETE FROM dunlin_store.task WHERE run = $1::uuid AND kind = 'verify'"};
+const S kDropOpenTasks{
+    "s_drop_open_tasks",
+    "DELETE FROM dunlin_store.task WHERE run = $1::uuid AND NOT done AND lease_id IS NULL"};
+const S kDropVerifyTasks{"s_drop_verify_tasks",
+                         "DELETE FROM dunlin_store.task WHERE run = $1::uuid AND kind = 'verify'"};
 const S kShardsOfStep{"s_shards_of_step", R"sql(
 SELECT id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND relation <> '')sql"};
 
-const S kRowsDone{"s_rows_done", "SELECT coalesce(sum(rows_done), 0)::bigint FROM dunlin_store.shard WHERE run = $1::uuid"};
-const S kAnyBatchCommitted{"s_any_batch_committed",
-                           "SELECT EXISTS (SELECT 1 FROM dunlin_store.shard WHERE run = $1::uuid AND (seq > 0 OR done))"};
-const S kLockName{"s_lock_name", "SELECT pg_advisory_xact_lock(hashtextextended($1, 7305809122113403))"};
+const S kRowsDone{
+    "s_rows_done",
+    "SELECT coalesce(sum(rows_done), 0)::bigint FROM dunlin_store.shard WHERE run = $1::uuid"};
+const S kAnyBatchCommitted{
+    "s_any_batch_committed",
+    "SELECT EXISTS (SELECT 1 FROM dunlin_store.shard WHERE run = $1::uuid AND (seq > 0 OR done))"};
+const S kLockName{"s_lock_name",
+                  "SELECT pg_advisory_xact_lock(hashtextextended($1, 7305809122113403))"};
 const S kForgiveShards{"s_forgive_shards", R"sql(
 UPDATE dunlin_store.shard SET not_before = '-infinity', troubles = 0 WHERE run = $1::uuid AND not_before > '-infinity')sql"};
 const S kMarkStarted{"s_mark_started", R"sql(
@@ -100,8 +114,10 @@ const S kMarkFinished{"s_mark_finished", R"sql(
 UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id = $1::uuid)sql"};
 
 #define DUNLIN_TIME(column) "extract(epoch FROM " column ")::double precision"
-#define DUNLIN_READ_RUN                                                                                               \
-  "SELECT r.id, r.migration, r.target, r.state, r.reason, r.throttled_reason, coalesce(s.rows_done, 0), r.rows_total, " \
+// clang-format off (it never settles on macros of this length)
+#define DUNLIN_READ_RUN \
+  "SELECT r.id, r.migration, r.target, r.state, r.reason, r.throttled_reason, " \
+  "coalesce(s.rows_done, 0), r.rows_total, " \
   "coalesce(s.rows_changed, 0), r.rate, s.total, s.done, s.leased, r.error, r.revision, " DUNLIN_TIME("r.created_at")   \
   ", " DUNLIN_TIME("r.started_at") ", " DUNLIN_TIME("r.finished_at")                                                    \
   ", r.digest, r.operator_name, r.concurrency_limit, r.rows_per_second, r.batch_time_ms, r.pause_ms, "                   \
@@ -112,20 +128,26 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \
   "FROM dunlin_store.shard s WHERE s.run = r.id) s "
 
+// clang-format on
 const S kReadRun{"s_read_run", DUNLIN_READ_RUN "WHERE r.id = $1::uuid"};
-const S kListRuns{"s_list_runs", DUNLIN_READ_RUN
-                  "WHERE (NOT $1::boolean OR r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED')) "
-                  "AND ($2 = '' OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM dunlin_store.run c "
-                  "WHERE c.id::text = $2)) ORDER BY r.created_at DESC, r.id DESC LIMIT $3::int"};
+const S kListRuns{
+    "s_list_runs", DUNLIN_READ_RUN
+    "WHERE (NOT $1::boolean OR r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED')) "
+    "AND ($2 = '' OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM dunlin_store.run c "
+    "WHERE c.id::text = $2)) ORDER BY r.created_at DESC, r.id DESC LIMIT $3::int"};
 
-#define DUNLIN_READ_SHARD                                                                                          \
-  "SELECT s.id, s.run, s.step, s.relation, s.lower, s.upper, s.cursor, s.done, s.lease_id IS NOT NULL, s.epoch, s.seq, " \
-  "s.rows_done, s.rows_changed, s.rows_total, coalesce(a.name, ''), s.waiting, s.revision "                          \
-  "FROM dunlin_store.shard s LEFT JOIN dunlin_store.agent a ON a.id = s.agent AND s.lease_id IS NOT NULL "
-const S kReadShards{"s_read_shards", DUNLIN_READ_SHARD
-                    "WHERE s.run = $1::uuid AND s.revision > $2::bigint ORDER BY s.revision LIMIT $3::int"};
-const S kListShards{"s_list_shards", DUNLIN_READ_SHARD
-                    "WHERE s.run = $1::uuid AND ($2 = '' OR s.id::text > $2) ORDER BY s.id LIMIT $3::int"};
+#define DUNLIN_READ_SHARD                                                                          \
+  "SELECT s.id, s.run, s.step, s.relation, s.lower, s.upper, s.cursor, s.done, s.lease_id IS NOT " \
+  "NULL, s.epoch, s.seq, "                                                                         \
+  "s.rows_done, s.rows_changed, s.rows_total, coalesce(a.name, ''), s.waiting, s.revision "        \
+  "FROM dunlin_store.shard s LEFT JOIN dunlin_store.agent a ON a.id = s.agent AND s.lease_id IS "  \
+  "NOT NULL "
+const S kReadShards{
+    "s_read_shards", DUNLIN_READ_SHARD
+    "WHERE s.run = $1::uuid AND s.revision > $2::bigint ORDER BY s.revision LIMIT $3::int"};
+const S kListShards{
+    "s_list_shards", DUNLIN_READ_SHARD
+    "WHERE s.run = $1::uuid AND ($2 = '' OR s.id::text > $2) ORDER BY s.id LIMIT $3::int"};
 const S kListEvents{"s_list_events", R"sql(
 SELECT revision, extract(epoch FROM at)::double precision, kind, actor, reason, peer, coalesce(shard::text, ''),
   old_value, new_value
@@ -141,13 +163,17 @@ FROM dunlin_store.agent a
 WHERE a.heartbeat_at > clock_timestamp() - interval '1 hour'
   AND ($1 = '' OR (a.registered_at, a.id) < (SELECT c.registered_at, c.id FROM dunlin_store.agent c WHERE c.id::text = $1))
 ORDER BY a.registered_at DESC, a.id DESC LIMIT $3::int)sql"};
-const S kRevisions{"s_revisions", "SELECT id, revision FROM dunlin_store.run WHERE id::text = ANY ($1::text[])"};
-const S kOldestRevision{"s_oldest_revision", "SELECT oldest_revision, revision FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kRevisions{"s_revisions",
+                   "SELECT id, revision FROM dunlin_store.run WHERE id::text = ANY ($1::text[])"};
+const S kOldestRevision{
+    "s_oldest_revision",
+    "SELECT oldest_revision, revision FROM dunlin_store.run WHERE id = $1::uuid"};
 
 const S kInsertAgent{"s_insert_agent", R"sql(
 INSERT INTO dunlin_store.agent (name, version, targets, slots) VALUES ($1, $2, $3::text[], $4::int) RETURNING id)sql"};
-const S kTouchAgent{"s_touch_agent",
-                    "UPDATE dunlin_store.agent SET heartbeat_at = clock_timestamp() WHERE id::text = $1"};
+const S kTouchAgent{
+    "s_touch_agent",
+    "UPDATE dunlin_store.agent SET heartbeat_at = clock_timestamp() WHERE id::text = $1"};
 const S kHungryAgent{"s_hungry_agent", R"sql(
 UPDATE dunlin_store.agent SET hungry_at = CASE WHEN $2::boolean THEN clock_timestamp() END,
   heartbeat_at = clock_timestamp() WHERE id::text = $1)sql"};
@@ -221,8 +247,10 @@ WHERE lease_id::text = ANY ($1::text[]) AND agent::text = $2 AND expires_at > cl
 const S kTasksOfLeases{"s_tasks_of_leases", R"sql(
 SELECT lease_id, run, waiting, kind FROM dunlin_store.task
 WHERE lease_id::text = ANY ($1::text[]) AND agent::text = $2 AND expires_at > clock_timestamp())sql"};
-const S kTaskWaiting{"s_task_waiting", "UPDATE dunlin_store.task SET waiting = $2 WHERE lease_id::text = $1"};
-// A lease that has expired is not revived: another agent may have been told that it may have the shard.
+const S kTaskWaiting{"s_task_waiting",
+                     "UPDATE dunlin_store.task SET waiting = $2 WHERE lease_id::text = $1"};
+// A lease that has expired is not revived: another agent may have been told that it may have the
+// shard.
 const S kRenewShards{"s_renew_shards", R"sql(
 UPDATE dunlin_store.shard SET expires_at = greatest(expires_at, clock_timestamp() + $2::double precision * interval '1 second')
 WHERE lease_id::text = ANY ($1::text[]) AND expires_at > clock_timestamp() RETURNING lease_id)sql"};
@@ -245,7 +273,9 @@ SELECT lease_id, rows_left FROM dunlin_store.shard
 WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL AND NOT done AND seq > 0
   AND (split_at IS NULL OR split_at < clock_timestamp() - interval '5 seconds')
 ORDER BY rows_left DESC LIMIT 1)sql"};
-const S kMarkSplit{"s_mark_split", "UPDATE dunlin_store.shard SET split_at = clock_timestamp() WHERE lease_id::text = $1"};
+const S kMarkSplit{
+    "s_mark_split",
+    "UPDATE dunlin_store.shard SET split_at = clock_timestamp() WHERE lease_id::text = $1"};
 const S kHungryAgents{"s_hungry_agents", R"sql(
 SELECT count(*) FROM dunlin_store.agent WHERE $1 = ANY (targets) AND hungry_at > clock_timestamp() - interval '2 seconds')sql"};
 
@@ -266,7 +296,9 @@ const S kReleaseTask{"s_release_task", R"sql(
 UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', troubles = troubles + 1,
   not_before = clock_timestamp() + $2::double precision * interval '1 second'
 WHERE lease_id::text = $1)sql"};
-const S kRaiseEpoch{"s_raise_epoch", "UPDATE dunlin_store.shard SET epoch = greatest(epoch, $2::bigint) WHERE id::text = $1"};
+const S kRaiseEpoch{
+    "s_raise_epoch",
+    "UPDATE dunlin_store.shard SET epoch = greatest(epoch, $2::bigint) WHERE id::text = $1"};
 const S kMoveUpper{"s_move_upper", R"sql(
 UPDATE dunlin_store.shard SET upper = $2::text[], rows_total = $3::bigint, rows_left = $3::bigint - rows_done,
   split_at = NULL, revision = $4::bigint
@@ -277,15 +309,19 @@ INSERT INTO dunlin_store.shard (id, run, step, relation, lower, upper, cursor, e
 VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7::text[], $8::bigint, $9::bigint, $10::bigint,
   $11::bigint, $12::bigint, $12::bigint - $10::bigint, $13::boolean, $14::bigint)
 ON CONFLICT (id) DO NOTHING)sql"};
-const S kDropShardsOfStep{"s_drop_shards_of_step",
-                          "DELETE FROM dunlin_store.shard WHERE run = $1::uuid AND ($2::int < 0 OR step = $2::int)"};
+const S kDropShardsOfStep{
+    "s_drop_shards_of_step",
+    "DELETE FROM dunlin_store.shard WHERE run = $1::uuid AND ($2::int < 0 OR step = $2::int)"};
 const S kInsertChild{"s_insert_child", R"sql(
 INSERT INTO dunlin_store.shard (id, run, step, relation, lower, upper, rows_total, rows_left, revision)
 SELECT $2::uuid, p.run, p.step, p.relation, p.upper, $3::text[], $4::bigint, $4::bigint, $5::bigint
 FROM dunlin_store.shard p WHERE p.id = $1::uuid)sql"};
-const S kTroublesOfShard{"s_troubles_of_shard", "SELECT troubles FROM dunlin_store.shard WHERE id = $1::uuid"};
-const S kTroublesOfTask{"s_troubles_of_task", "SELECT troubles FROM dunlin_store.task WHERE lease_id::text = $1"};
-const S kDropTaskOfLease{"s_drop_task_of_lease", "DELETE FROM dunlin_store.task WHERE lease_id::text = $1"};
+const S kTroublesOfShard{"s_troubles_of_shard",
+                         "SELECT troubles FROM dunlin_store.shard WHERE id = $1::uuid"};
+const S kTroublesOfTask{"s_troubles_of_task",
+                        "SELECT troubles FROM dunlin_store.task WHERE lease_id::text = $1"};
+const S kDropTaskOfLease{"s_drop_task_of_lease",
+                         "DELETE FROM dunlin_store.task WHERE lease_id::text = $1"};
 const S kTaskDone{"s_task_done", R"sql(
 UPDATE dunlin_store.task SET done = true, lease_id = NULL, found = $2::bigint, waiting = '' WHERE lease_id::text = $1)sql"};
 const S kDropShard{"s_drop_shard", R"sql(

@@ -12,23 +12,31 @@ extern const pg::Statement kStoreId, kNow;
 extern const pg::Statement kFindRequest, kInsertRequest, kPruneRequests;
 // run
 extern const pg::Statement kLockRun, kTryLockRun, kSaveRun, kInsertRun, kInsertEvent;
-extern const pg::Statement kRunByIdText, kRunByName, kRunByVersion, kNewestRunOfTarget, kKnownTargets;
+extern const pg::Statement kRunByIdText, kRunByName, kRunByVersion, kNewestRunOfTarget,
+    kKnownTargets;
 extern const pg::Statement kRunFacts, kDependencyState, kAgentsOfTarget;
-extern const pg::Statement kInsertTask, kInsertVerifyTask, kDropOpenTasks, kDropVerifyTasks, kShardsOfStep;
-extern const pg::Statement kRowsDone, kAnyBatchCommitted, kLockName, kForgiveShards, kMarkStarted, kMarkWorking, kMarkFinished;
+extern const pg::Statement kInsertTask, kInsertVerifyTask, kDropOpenTasks, kDropVerifyTasks,
+    kShardsOfStep;
+extern const pg::Statement kRowsDone, kAnyBatchCommitted, kLockName, kForgiveShards, kMarkStarted,
+    kMarkWorking, kMarkFinished;
 // reading
-extern const pg::Statement kReadRun, kListRuns, kReadShards, kListShards, kListEvents, kListAgents, kRevisions,
-    kOldestRevision;
+extern const pg::Statement kReadRun, kListRuns, kReadShards, kListShards, kListEvents, kListAgents,
+    kRevisions, kOldestRevision;
 // agents
-extern const pg::Statement kInsertAgent, kTouchAgent, kHungryAgent, kPeekTarget, kUpsertTarget, kSignal;
-extern const pg::Statement kLeasesOfAcquire, kTaskLeasesOfAcquire, kCandidateRuns, kGrantShards, kGrantTask, kLeasesInWork;
-extern const pg::Statement kRunsOfLeases, kCheckpoint, kShardsOfLeases, kTasksOfLeases, kTaskWaiting, kRenewShards, kRenewTasks;
+extern const pg::Statement kInsertAgent, kTouchAgent, kHungryAgent, kPeekTarget, kUpsertTarget,
+    kSignal;
+extern const pg::Statement kLeasesOfAcquire, kTaskLeasesOfAcquire, kCandidateRuns, kGrantShards,
+    kGrantTask, kLeasesInWork;
+extern const pg::Statement kRunsOfLeases, kCheckpoint, kShardsOfLeases, kTasksOfLeases,
+    kTaskWaiting, kRenewShards, kRenewTasks;
 extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidate, kMarkSplit, kHungryAgents;
 // reports
-extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kReleaseShard, kReleaseTask, kRaiseEpoch, kMoveUpper,
-    kInsertShard, kDropShardsOfStep, kTaskDone, kDropTaskOfLease, kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard;
+extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kReleaseShard, kReleaseTask,
+    kRaiseEpoch, kMoveUpper, kInsertShard, kDropShardsOfStep, kTaskDone, kDropTaskOfLease,
+    kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard;
 // sweep
-extern const pg::Statement kRunsToSweep, kExpireShards, kExpireTasks, kRevokeShards, kRevokeTasks, kRunsOfTarget, kRunsWithLeases;
+extern const pg::Statement kRunsToSweep, kExpireShards, kExpireTasks, kRevokeShards, kRevokeTasks,
+    kRunsOfTarget, kRunsWithLeases;
 extern const pg::Statement kPaceFacts, kUpdateRate, kPruneEvents, kSetOldest, kAllRuns;
 
 }  // namespace dunlin::coordinator::sql

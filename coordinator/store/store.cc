@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -51,9 +52,10 @@ absl::Duration Store::heartbeat_interval() const {
 }
 
 absl::Status StoreUnreachable(const std::string& name, const absl::Status& why) {
-  return WithReason(absl::UnavailableError(absl::StrCat("the store ", name, " cannot be reached (", why.message(),
-                                                        "); the coordinator tries again")),
-                    "STORE_UNREACHABLE");
+  return WithReason(
+      absl::UnavailableError(absl::StrCat("the store ", name, " cannot be reached (", why.message(),
+                                          "); the coordinator tries again")),
+      "STORE_UNREACHABLE");
 }
 
 absl::Status Store::InTransaction(const Body& body, bool read_only) {
@@ -61,7 +63,8 @@ absl::Status Store::InTransaction(const Body& body, bool read_only) {
   absl::Status status;
   for (int tried = 0; tried < kMaxTries; ++tried) {
     absl::StatusOr<pg::Pool::Loan> loan = pool_.Acquire(kConnectionWait);
-    if (absl::IsResourceExhausted(loan.status()) && !pg::GetServerError(loan.status())) return loan.status();
+    if (absl::IsResourceExhausted(loan.status()) && !pg::GetServerError(loan.status()))
+      return loan.status();
     if (!loan.ok()) return StoreUnreachable(name_, loan.status());
     pg::Connection& connection = **loan;
     Transaction tx(connection);
@@ -71,16 +74,19 @@ absl::Status Store::InTransaction(const Body& body, bool read_only) {
       const absl::StatusOr<pg::Result> committed = connection.Query("COMMIT");
       status = committed.status();
       // The request id finds out what became of it.
-      if (status.ok() && committed->command_tag != "COMMIT") status = absl::UnavailableError("the store rolled the transaction back");
+      if (status.ok() && committed->command_tag != "COMMIT")
+        status = absl::UnavailableError("the store rolled the transaction back");
     } else if (!connection.broken()) {
       const absl::Status rolled_back = connection.Query("ROLLBACK").status();
-      if (!rolled_back.ok()) LOG(WARNING) << Event("store_rollback_failed").Kv("why", rolled_back.message());
+      if (!rolled_back.ok())
+        LOG(WARNING) << Event("store_rollback_failed").Kv("why", rolled_back.message());
     }
     if (pg::IsConnectionLost(status)) return StoreUnreachable(name_, status);
     if (!MayTryAgain(status)) break;
     SystemClock().SleepFor(backoff.Next(), {});
   }
-  // A raw error of the store's SQL is a bug or a full disk: said as such, not as an answer to the caller's request.
+  // A raw error of the store's SQL is a bug or a full disk: said as such, not as an answer to the
+  // caller's request.
   if (const auto error = pg::GetServerError(status)) {
     return absl::UnavailableError(absl::StrCat("the store ", name_, " failed: ", error->message));
   }
@@ -101,50 +107,63 @@ absl::Status Store::LoadStoreId(Transaction& tx) {
 absl::Status Store::CheckSchema() {
   absl::StatusOr<pg::Pool::Loan> loan = pool_.Acquire(kConnectionWait);
   if (!loan.ok()) return StoreUnreachable(name_, loan.status());
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists, (*loan)->Query("SELECT to_regclass('dunlin_store.meta') IS NOT NULL"));
-  if (!exists.Bool(0, 0)) return absl::NotFoundError(absl::StrCat("there is no Dunlin store in ", name_));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists,
+                          (*loan)->Query("SELECT to_regclass('dunlin_store.meta') IS NOT NULL"));
+  if (!exists.Bool(0, 0))
+    return absl::NotFoundError(absl::StrCat("there is no Dunlin store in ", name_));
   return absl::OkStatus();
 }
 
-// Numbered files, forward-only, each in a transaction with the version it leads to, under a lock that replicas starting
-// together take in turn.
+// Numbered files, forward-only, each in a transaction with the version it leads to, under a lock
+// that replicas starting together take in turn.
 absl::Status Store::MigrateSchema() {
   absl::StatusOr<pg::Pool::Loan> loan = pool_.Acquire(kConnectionWait);
   if (!loan.ok()) return StoreUnreachable(name_, loan.status());
   pg::Connection& connection = **loan;
-  std::string script = "BEGIN; SELECT pg_advisory_xact_lock(7305809122113402);\n"
-                       "CREATE SCHEMA IF NOT EXISTS dunlin_store;\n"
-                       "CREATE TABLE IF NOT EXISTS dunlin_store.meta (one boolean PRIMARY KEY DEFAULT true CHECK (one), "
-                       "version integer NOT NULL, store_id uuid NOT NULL DEFAULT gen_random_uuid());\n"
-                       "INSERT INTO dunlin_store.meta (version) VALUES (0) ON CONFLICT DO NOTHING; COMMIT;";
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists, connection.Query("SELECT to_regclass('dunlin_store.meta') IS NOT NULL"));
+  std::string script =
+      "BEGIN; SELECT pg_advisory_xact_lock(7305809122113402);\n"
+      "CREATE SCHEMA IF NOT EXISTS dunlin_store;\n"
+      "CREATE TABLE IF NOT EXISTS dunlin_store.meta (one boolean PRIMARY KEY DEFAULT true CHECK "
+      "(one), "
+      "version integer NOT NULL, store_id uuid NOT NULL DEFAULT gen_random_uuid());\n"
+      "INSERT INTO dunlin_store.meta (version) VALUES (0) ON CONFLICT DO NOTHING; COMMIT;";
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists,
+                          connection.Query("SELECT to_regclass('dunlin_store.meta') IS NOT NULL"));
   if (!exists.Bool(0, 0)) DUNLIN_RETURN_IF_ERROR(connection.ExecuteScript(script));
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, connection.Query("SELECT version FROM dunlin_store.meta"));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
+                          connection.Query("SELECT version FROM dunlin_store.meta"));
   const int64_t version = found.Int(0, 0);
   if (version > kSchemaVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the store ", name_, " has schema version ", version, ", this coordinator knows ",
+    return absl::FailedPreconditionError(absl::StrCat("the store ", name_, " has schema version ",
+                                                      version, ", this coordinator knows ",
                                                       kSchemaVersion, "; use a newer coordinator"));
   }
   for (int64_t next = version; next < kSchemaVersion; ++next) {
     const EmbeddedFile& file = kSchemaFiles[next];
     const std::string step = absl::StrCat(
-        "BEGIN; SELECT pg_advisory_xact_lock(7305809122113402);\nDO $guard$ BEGIN IF (SELECT version FROM dunlin_store.meta) <> ", next,
-        " THEN RAISE EXCEPTION USING ERRCODE = 'DN010', MESSAGE = 'upgraded by another'; END IF; END $guard$;\n", file.text,
-        "\nUPDATE dunlin_store.meta SET version = ", next + 1, ";\nCOMMIT;");
+        "BEGIN; SELECT pg_advisory_xact_lock(7305809122113402);\nDO $guard$ BEGIN IF (SELECT "
+        "version FROM dunlin_store.meta) <> ",
+        next,
+        " THEN RAISE EXCEPTION USING ERRCODE = 'DN010', MESSAGE = 'upgraded by another'; END IF; "
+        "END $guard$;\n",
+        file.text, "\nUPDATE dunlin_store.meta SET version = ", next + 1, ";\nCOMMIT;");
     const absl::Status applied = connection.ExecuteScript(step, {.timeout = absl::Minutes(5)});
     if (pg::SqlStateOf(applied) == "DN010") continue;  // another replica was quicker
-    if (!applied.ok()) return Annotate(applied, absl::StrCat("upgrading the store with ", file.name));
+    if (!applied.ok())
+      return Annotate(applied, absl::StrCat("upgrading the store with ", file.name));
     LOG(INFO) << Event("store_upgraded").Kv("file", file.name);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Store::ResolveRun(Transaction& tx, const std::string& run) {
-  for (const pg::Statement* statement : {&sql::kRunByIdText, &sql::kRunByName, &sql::kRunByVersion}) {
+  for (const pg::Statement* statement :
+       {&sql::kRunByIdText, &sql::kRunByName, &sql::kRunByVersion}) {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(*statement, {run}));
     if (!found.rows.empty()) return found.Text(0, 0);
   }
-  return WithReason(absl::NotFoundError(absl::StrCat("no run of '", run, "' is known; `dunlin list` shows what there is")),
+  return WithReason(absl::NotFoundError(absl::StrCat(
+                        "no run of '", run, "' is known; `dunlin list` shows what there is")),
                     "RUN_NOT_FOUND");
 }
 
@@ -153,13 +172,16 @@ absl::Status Store::SweepRun(const std::string& run_id) {
     DUNLIN_ASSIGN_OR_RETURN(std::optional<RunEditor> locked, RunEditor::TryLock(tx, run_id));
     if (!locked) return absl::OkStatus();  // another replica is at it
     RunEditor& run = *locked;
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result expired, tx.Query(sql::kExpireShards, {run_id, absl::StrCat(run.revision + 1)}));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result expired,
+                            tx.Query(sql::kExpireShards, {run_id, absl::StrCat(run.revision + 1)}));
     for (size_t row = 0; row < expired.rows.size(); ++row) {
-      DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_expired", .shard = expired.Text(row, 0), .audit = false}));
+      DUNLIN_RETURN_IF_ERROR(
+          run.Emit({.kind = "lease_expired", .shard = expired.Text(row, 0), .audit = false}));
     }
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result tasks, tx.Query(sql::kExpireTasks, {run_id}));
     for (size_t row = 0; row < tasks.rows.size(); ++row) {
-      DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_expired", .new_value = tasks.Text(row, 0), .audit = false}));
+      DUNLIN_RETURN_IF_ERROR(
+          run.Emit({.kind = "lease_expired", .new_value = tasks.Text(row, 0), .audit = false}));
     }
     DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
     DUNLIN_RETURN_IF_ERROR(run.Settle());
@@ -199,11 +221,14 @@ absl::Status Store::Prune() {
   return absl::OkStatus();
 }
 
-absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id, const std::string& why) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards,
-                          tx.Query(sql::kRevokeShards, {run.id, absl::StrCat(run.revision + 1), lease_id}));
+absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id,
+                          const std::string& why) {
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result shards,
+      tx.Query(sql::kRevokeShards, {run.id, absl::StrCat(run.revision + 1), lease_id}));
   for (size_t row = 0; row < shards.rows.size(); ++row) {
-    DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_revoked", .reason = why, .shard = shards.Text(row, 0), .audit = false}));
+    DUNLIN_RETURN_IF_ERROR(run.Emit(
+        {.kind = "lease_revoked", .reason = why, .shard = shards.Text(row, 0), .audit = false}));
   }
   return tx.Run(sql::kRevokeTasks, {run.id, lease_id});
 }
@@ -239,16 +264,19 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   run.concurrency_changed = run.concurrency_changed || decision.allowed != run.concurrency_allowed;
   run.concurrency_allowed = decision.allowed;
   run.pressure_seen = decision.pressure_seen;
-  DUNLIN_RETURN_IF_ERROR(run.SetThrottledReason(worker_waits.empty() ? decision.reason : worker_waits));
+  DUNLIN_RETURN_IF_ERROR(
+      run.SetThrottledReason(worker_waits.empty() ? decision.reason : worker_waits));
   double elapsed = -1, rate = 0;
-  if (!absl::SimpleAtod(facts.Text(0, 7), &elapsed) || !absl::SimpleAtod(facts.Text(0, 5), &rate)) return absl::OkStatus();
+  if (!absl::SimpleAtod(facts.Text(0, 7), &elapsed) || !absl::SimpleAtod(facts.Text(0, 5), &rate))
+    return absl::OkStatus();
   const int64_t rows = facts.Int(0, 4);
   if (elapsed < 0) return tx.Run(sql::kUpdateRate, {run.id, "0", absl::StrCat(rows)});
   if (elapsed < 1) return absl::OkStatus();
   const RateEstimate estimate =
       UpdateRate({.rows_per_second = rate, .rows = facts.Int(0, 6)}, rows, absl::Seconds(elapsed));
   run.NextRevision();  // watchers see the rate move
-  return tx.Run(sql::kUpdateRate, {run.id, absl::StrCat(estimate.rows_per_second), absl::StrCat(rows)});
+  return tx.Run(sql::kUpdateRate,
+                {run.id, absl::StrCat(estimate.rows_per_second), absl::StrCat(rows)});
 }
 
 }  // namespace dunlin::coordinator

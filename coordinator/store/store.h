@@ -7,13 +7,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
+#include "dunlin/agent/v1/agent_service.pb.h"
+#include "dunlin/v1/fleet_service.pb.h"
+#include "dunlin/v1/run_service.pb.h"
+
 #include "common/ids.h"
 #include "common/pg/pool.h"
 #include "common/secret.h"
 #include "coordinator/store/run_editor.h"
-#include "dunlin/agent/v1/agent_service.pb.h"
-#include "dunlin/v1/fleet_service.pb.h"
-#include "dunlin/v1/run_service.pb.h"
 
 namespace dunlin::coordinator {
 
@@ -42,28 +44,34 @@ struct WatchDelta {
   std::vector<pb::Shard> shards;
 };
 
-// The coordinator's state in PostgreSQL: what should be done. Coordinators are stateless and active-active, so each method is one
-// short transaction (retried on serialization trouble); one that changes a run locks the run's row first, several in the order
-// of their ids, asks the pure rules of logic/ *then*, and takes revisions from that row, so that they become visible in
-// order (trap 4). Expiry is judged by this database's clock alone.
+// The coordinator's state in PostgreSQL: what should be done. Coordinators are stateless and
+// active-active, so each method is one short transaction (retried on serialization trouble); one
+// that changes a run locks the run's row first, several in the order of their ids, asks the pure
+// rules of logic/ *then*, and takes revisions from that row, so that they become visible in order
+// (trap 4). Expiry is judged by this database's clock alone.
 //
 // Thread safety: any thread. Blocking: for a connection and the transaction, a few seconds at most.
-// Errors: UNAVAILABLE (STORE_UNREACHABLE) the store is away: retry; ABORTED (LEASE_LOST) the lease is another's; NOT_FOUND;
-// FAILED_PRECONDITION wrong state; INVALID_ARGUMENT.
+// Errors: UNAVAILABLE (STORE_UNREACHABLE) the store is away: retry; ABORTED (LEASE_LOST) the lease
+// is another's; NOT_FOUND; FAILED_PRECONDITION wrong state; INVALID_ARGUMENT.
 class Store {
  public:
   explicit Store(StoreOptions options);
 
-  // Creates or upgrades the schema under an advisory lock. FAILED_PRECONDITION: the store is newer than this binary.
+  // Creates or upgrades the schema under an advisory lock. FAILED_PRECONDITION: the store is newer
+  // than this binary.
   absl::Status MigrateSchema();
   // NOT_FOUND when there is no store in this database.
   absl::Status CheckSchema();
 
   // --- operators. Idempotent by request_id.
-  absl::StatusOr<pb::StartRunResponse> StartRun(const pb::StartRunRequest& request, const Caller& caller);
-  absl::StatusOr<pb::PauseRunResponse> PauseRun(const pb::PauseRunRequest& request, const Caller& caller);
-  absl::StatusOr<pb::ResumeRunResponse> ResumeRun(const pb::ResumeRunRequest& request, const Caller& caller);
-  absl::StatusOr<pb::CancelRunResponse> CancelRun(const pb::CancelRunRequest& request, const Caller& caller);
+  absl::StatusOr<pb::StartRunResponse> StartRun(const pb::StartRunRequest& request,
+                                                const Caller& caller);
+  absl::StatusOr<pb::PauseRunResponse> PauseRun(const pb::PauseRunRequest& request,
+                                                const Caller& caller);
+  absl::StatusOr<pb::ResumeRunResponse> ResumeRun(const pb::ResumeRunRequest& request,
+                                                  const Caller& caller);
+  absl::StatusOr<pb::CancelRunResponse> CancelRun(const pb::CancelRunRequest& request,
+                                                  const Caller& caller);
 
   // --- readers.
   absl::StatusOr<pb::Run> GetRun(const std::string& run);
@@ -72,13 +80,17 @@ class Store {
   absl::StatusOr<pb::ListRunEventsResponse> ListRunEvents(const pb::ListRunEventsRequest& request);
   absl::StatusOr<pb::ListAgentsResponse> ListAgents(const pb::ListAgentsRequest& request);
   // (run id, revision) of those runs.
-  absl::StatusOr<std::vector<std::pair<std::string, int64_t>>> ListRevisions(const std::vector<std::string>& run_ids);
-  // What changed after `revision` (0 = everything), in one snapshot. OUT_OF_RANGE (REVISION_COMPACTED).
+  absl::StatusOr<std::vector<std::pair<std::string, int64_t>>> ListRevisions(
+      const std::vector<std::string>& run_ids);
+  // What changed after `revision` (0 = everything), in one snapshot. OUT_OF_RANGE
+  // (REVISION_COMPACTED).
   absl::StatusOr<WatchDelta> ReadChanges(const std::string& run_id, int64_t revision);
 
   // --- agents.
-  absl::StatusOr<agent_pb::RegisterAgentResponse> RegisterAgent(const agent_pb::RegisterAgentRequest& request);
-  absl::StatusOr<agent_pb::AcquireLeasesResponse> AcquireLeases(const agent_pb::AcquireLeasesRequest& request);
+  absl::StatusOr<agent_pb::RegisterAgentResponse> RegisterAgent(
+      const agent_pb::RegisterAgentRequest& request);
+  absl::StatusOr<agent_pb::AcquireLeasesResponse> AcquireLeases(
+      const agent_pb::AcquireLeasesRequest& request);
   absl::StatusOr<agent_pb::HeartbeatResponse> Heartbeat(const agent_pb::HeartbeatRequest& request);
   absl::Status ReportSplit(const agent_pb::ReportSplitRequest& request);
   absl::Status CompleteShard(const agent_pb::CompleteShardRequest& request);
@@ -105,24 +117,30 @@ class Store {
 
   // The same request_id gives the same answer; another body under it is an error.
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Idempotent(const Request& request,
-                                      const std::function<absl::Status(Transaction&, Response&)>& body);
+  absl::StatusOr<Response> Idempotent(
+      const Request& request, const std::function<absl::Status(Transaction&, Response&)>& body);
 
   absl::StatusOr<std::string> ResolveRun(Transaction& tx, const std::string& run);
   absl::StatusOr<std::string> ResolveTarget(Transaction& tx, const Definition& definition);
-  absl::StatusOr<bool> ReplaceUnstartedRun(Transaction& tx, RunEditor& old_run, const pb::StartRunRequest& request,
-                                           const Caller& caller, const std::string& digest);
-  absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen, std::vector<std::string>& reachable);
-  absl::Status GrantShards(Transaction& tx, RunEditor& run, const agent_pb::AcquireLeasesRequest& request, int& left,
+  absl::StatusOr<bool> ReplaceUnstartedRun(Transaction& tx, RunEditor& old_run,
+                                           const pb::StartRunRequest& request, const Caller& caller,
+                                           const std::string& digest);
+  absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
+                           std::vector<std::string>& reachable);
+  absl::Status GrantShards(Transaction& tx, RunEditor& run,
+                           const agent_pb::AcquireLeasesRequest& request, int& left,
                            agent_pb::AcquireLeasesResponse& response);
-  absl::Status GrantTasks(Transaction& tx, RunEditor& run, const agent_pb::AcquireLeasesRequest& request, int& left,
+  absl::Status GrantTasks(Transaction& tx, RunEditor& run,
+                          const agent_pb::AcquireLeasesRequest& request, int& left,
                           agent_pb::AcquireLeasesResponse& response);
   absl::Status FillLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
                           agent_pb::AcquireLeasesResponse& response);
   absl::Status FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec);
   absl::Status SweepRun(const std::string& run_id);
-  absl::Status ApplyPlan(Transaction& tx, RunEditor& run, int step, const agent_pb::PlanResult& plan);
-  absl::Status ApplyReconcile(Transaction& tx, RunEditor& run, const agent_pb::ReconcileResult& result);
+  absl::Status ApplyPlan(Transaction& tx, RunEditor& run, int step,
+                         const agent_pb::PlanResult& plan);
+  absl::Status ApplyReconcile(Transaction& tx, RunEditor& run,
+                              const agent_pb::ReconcileResult& result);
   absl::Status ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::Result& task,
                                const agent_pb::CompleteTaskRequest& request);
   absl::Status ReleaseOne(Transaction& tx, const agent_pb::ReleaseLeasesRequest::Release& release);

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+
 #include "common/key_text.h"
 #include "common/pg/types.h"
 #include "coordinator/store/run_editor.h"
@@ -16,12 +17,14 @@ namespace dunlin::coordinator {
 
 absl::Status StoreUnreachable(const std::string& name, const absl::Status& why);
 // Revokes one lease of a run, or all ("").
-absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id, const std::string& why);
+absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id,
+                          const std::string& why);
 // Slow start, throttled reasons and the rate of a run.
 absl::Status UpdatePace(Transaction& tx, RunEditor& run);
 
 // This lease's share of the run's limits, as they are now.
-absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run, agent_pb::WorkLimits* limits);
+absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run,
+                                 agent_pb::WorkLimits* limits);
 
 // text[] ↔ the protocol's keys; NULL = absent.
 pg::Value KeyToArray(bool present, const agent_pb::Key& key);

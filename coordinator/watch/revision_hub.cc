@@ -24,7 +24,9 @@ void RevisionHub::Add(std::shared_ptr<Watcher> watcher, std::string run, int64_t
     MutexLock lock(mutex_);
     if (!stopped_) {
       const Watcher* key = watcher.get();
-      entries_.emplace(key, Entry{.watcher = std::move(watcher), .run = std::move(run), .revision = after_revision,
+      entries_.emplace(key, Entry{.watcher = std::move(watcher),
+                                  .run = std::move(run),
+                                  .revision = after_revision,
                                   .started = after_revision > 0});
       return;
     }
@@ -46,7 +48,8 @@ void RevisionHub::Stop() {
     stopped_ = true;
     left.swap(entries_);
   }
-  for (auto& [key, entry] : left) entry.watcher->Fail(absl::UnavailableError("the coordinator is shutting down"));
+  for (auto& [key, entry] : left)
+    entry.watcher->Fail(absl::UnavailableError("the coordinator is shutting down"));
 }
 
 absl::Status RevisionHub::Serve(Entry& entry, const std::map<std::string, int64_t>& revisions) {
@@ -61,7 +64,8 @@ absl::Status RevisionHub::Serve(Entry& entry, const std::map<std::string, int64_
     return absl::OkStatus();
   }
   if (!entry.watcher->Ready()) return absl::OkStatus();
-  DUNLIN_ASSIGN_OR_RETURN(const WatchDelta delta, store_.ReadChanges(entry.run_id, entry.started ? entry.revision : 0));
+  DUNLIN_ASSIGN_OR_RETURN(const WatchDelta delta,
+                          store_.ReadChanges(entry.run_id, entry.started ? entry.revision : 0));
   if (entry.started && delta.revision == entry.revision) {
     entry.watcher->Idle();
     return absl::OkStatus();

@@ -7,14 +7,16 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+
 #include "common/mutex.h"
 #include "coordinator/store/store.h"
 
 namespace dunlin::coordinator {
 
-// One thread per replica that reads for all watchers: asks the store for the revisions of watched runs, and reads what changed
-// for those watchers that are behind and have nothing in flight. A slow watcher is simply behind: what it missed is read again
-// from the store, so memory is one message per watcher (I10), and nothing is lost (I11).
+// One thread per replica that reads for all watchers: asks the store for the revisions of watched
+// runs, and reads what changed for those watchers that are behind and have nothing in flight. A
+// slow watcher is simply behind: what it missed is read again from the store, so memory is one
+// message per watcher (I10), and nothing is lost (I11).
 class RevisionHub {
  public:
   // Implemented by a stream. Called from the hub's thread; must not block.

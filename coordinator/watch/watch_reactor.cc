@@ -10,8 +10,9 @@
 namespace dunlin::coordinator {
 namespace {
 
-// gRPC's reactor and the hub's watcher live as long as either needs them: the reactor keeps itself until OnDone, the hub holds a
-// shared part that forgets the reactor then. No callback blocks (trap 26): they only take a mutex for a few instructions.
+// gRPC's reactor and the hub's watcher live as long as either needs them: the reactor keeps itself
+// until OnDone, the hub holds a shared part that forgets the reactor then. No callback blocks (trap
+// 26): they only take a mutex for a few instructions.
 class WatchReactor;
 
 class SharedWatch final : public RevisionHub::Watcher {
@@ -120,7 +121,8 @@ void SharedWatch::Written(bool ok) {
 
 }  // namespace
 
-grpc::ServerWriteReactor<pb::WatchRunResponse>* StartWatch(RevisionHub& hub, const std::string& run, int64_t after_revision) {
+grpc::ServerWriteReactor<pb::WatchRunResponse>* StartWatch(RevisionHub& hub, const std::string& run,
+                                                           int64_t after_revision) {
   return new WatchReactor(hub, run, after_revision);
 }
 

@@ -1,0 +1,96 @@
+#include <gmock/gmock.h>
+
+#include "agent/pace/batch_sizer.h"
+#include "agent/pace/rate_limiter.h"
+#include "agent/work/crash_memory.h"
+#include "agent/work/error_action.h"
+#include "common/pg/error.h"
+
+namespace dunlin::agent {
+namespace {
+
+TEST(BatchSizerTest, GrowsAtMostTwofoldWhileLearningAndSettlesAtTheBatchTime) {
+  BatchSizer sizer(absl::Milliseconds(100));
+  int64_t before = sizer.rows();
+  EXPECT_EQ(before, 100);
+  for (int i = 0; i < 30; ++i) {  // a server that does 100,000 rows a second
+    sizer.Committed(sizer.rows(), absl::Microseconds(10) * sizer.rows());
+    EXPECT_LE(sizer.rows(), before * 2);
+    before = sizer.rows();
+  }
+  EXPECT_GE(sizer.rows(), 8'000);
+  EXPECT_LE(sizer.rows(), 12'000);
+}
+
+TEST(BatchSizerTest, ATimeoutTakesAQuarterAndForbidsGrowthForTenBatches) {
+  BatchSizer sizer(absl::Milliseconds(100));
+  for (int i = 0; i < 30; ++i) sizer.Committed(sizer.rows(), absl::Microseconds(10) * sizer.rows());
+  const int64_t before = sizer.rows();
+  sizer.TimedOut();
+  EXPECT_EQ(sizer.rows(), before / 4);
+  for (int i = 0; i < 10; ++i) sizer.Committed(sizer.rows(), absl::Microseconds(10) * sizer.rows());
+  EXPECT_EQ(sizer.rows(), before / 4);
+  sizer.Committed(sizer.rows(), absl::Microseconds(10) * sizer.rows());
+  EXPECT_GT(sizer.rows(), before / 4);
+}
+
+TEST(BatchSizerTest, StaysWithinItsBounds) {
+  BatchSizer sizer(absl::Seconds(10));
+  for (int i = 0; i < 50; ++i) sizer.Committed(sizer.rows(), absl::Microseconds(1));
+  EXPECT_EQ(sizer.rows(), BatchSizer::kMaxRows);
+  for (int i = 0; i < 50; ++i) sizer.TimedOut();
+  EXPECT_EQ(sizer.rows(), BatchSizer::kMinRows);
+}
+
+TEST(RateLimiterTest, SpreadsRowsOverTime) {
+  RateLimiter limiter;
+  absl::Duration now = absl::Seconds(100);
+  EXPECT_EQ(limiter.WaitBefore(0, now), absl::ZeroDuration());
+  limiter.Spent(500, 1000, now);
+  EXPECT_EQ(limiter.WaitBefore(1000, now), absl::Milliseconds(500));
+  EXPECT_EQ(limiter.WaitBefore(1000, now + absl::Seconds(1)), absl::ZeroDuration());
+}
+
+TEST(ErrorActionTest, Trap06_EachClassHasItsAnswer) {
+  const auto action = [](const char* state) {
+    return ClassifyError(pg::MakeServerStatus({.sqlstate = state}));
+  };
+  for (const char* state : {"57014", "55P03", "40P01"})
+    EXPECT_EQ(action(state), ErrorAction::kRetrySmaller) << state;
+  for (const char* state : {"40001", "53300", "25006"})
+    EXPECT_EQ(action(state), ErrorAction::kRetry) << state;
+  for (const char* state : {"57P01", "57P02", "08006"})
+    EXPECT_EQ(action(state), ErrorAction::kReconnect) << state;
+  for (const char* state : {"22P02", "23505", "23514", "P0001"})
+    EXPECT_EQ(action(state), ErrorAction::kBisect) << state;
+  for (const char* state : {"42703", "42P01", "42501"})
+    EXPECT_EQ(action(state), ErrorAction::kFailRun) << state;
+  EXPECT_EQ(action("DN001"), ErrorAction::kLeaseLost);
+  EXPECT_EQ(action("DN002"), ErrorAction::kStopped);
+}
+
+TEST(ErrorActionTest, I8_NoRowValueIsInAStatus) {
+  const absl::Status status = pg::MakeServerStatus(
+      {.sqlstate = "22P02", .message = "invalid input syntax for type integer: \"secret-value\""});
+  EXPECT_THAT(std::string(status.message()), testing::Not(testing::HasSubstr("secret-value")));
+}
+
+TEST(CrashMemoryTest, Trap06_CountsOnlyCrashesWithoutACommitBetween) {
+  CrashMemory memory;
+  const ShardId shard("a");
+  memory.LostDuringBatch(shard, 7);
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 0);  // a lost connection alone is no crash
+  memory.ServerWasDown();
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 1);
+  memory.ServerWasDown();
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 1);
+  memory.LostDuringBatch(shard, 7);
+  memory.ServerWasDown();
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 2);
+  EXPECT_EQ(memory.CrashesAt(shard, 8), 0);
+  memory.Committed(shard);
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 0);
+}
+
+}  // namespace
+}  // namespace dunlin::agent

@@ -1,0 +1,112 @@
+#include <gmock/gmock.h>
+
+#include "coordinator/logic/coverage.h"
+#include "coordinator/logic/pace.h"
+#include "coordinator/logic/run_advance.h"
+#include "coordinator/logic/run_state.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+TEST(RunStateTest, TextAndStateAreOneToOne) {
+  for (const RunState state :
+       {RunState::kPending, RunState::kPlanning, RunState::kRunning, RunState::kPausing,
+        RunState::kPaused, RunState::kFinalizing, RunState::kFinished, RunState::kCancelling,
+        RunState::kCancelled, RunState::kFailed}) {
+    EXPECT_EQ(RunStateFromText(ToText(state)), state);
+    EXPECT_FALSE(MayChange(RunState::kFinished, state)) << "FINISHED is for ever";
+  }
+}
+
+TEST(RunAdvanceTest, I7_PausingBecomesPausedOnlyWhenNobodyHoldsALease) {
+  EXPECT_EQ(DecideNext({.state = RunState::kPausing, .open_leases = 1}).kind,
+            RunStepDecision::Kind::kNothing);
+  const RunStepDecision decision = DecideNext({.state = RunState::kPausing, .open_leases = 0});
+  EXPECT_EQ(decision.kind, RunStepDecision::Kind::kChangeState);
+  EXPECT_EQ(decision.state, RunState::kPaused);
+}
+
+TEST(RunAdvanceTest, NothingElseIsDoneBeforeAReconcile) {
+  const RunStepDecision decision = DecideNext(
+      {.state = RunState::kRunning, .planned_steps = 1, .undone_shards = 0, .reconcile_due = true});
+  EXPECT_EQ(decision.kind, RunStepDecision::Kind::kCreateTask);
+  EXPECT_EQ(decision.task, TaskKind::kReconcile);
+}
+
+TEST(RunAdvanceTest, Trap23_VerifyThatFindsSomethingPauses) {
+  EXPECT_EQ(DecideNext({.state = RunState::kFinalizing,
+                        .planned_steps = 1,
+                        .has_verify = true,
+                        .finalize_phase = FinalizePhase::kVerify,
+                        .verify_found = 3,
+                        .verify_tasks = 2})
+                .kind,
+            RunStepDecision::Kind::kPauseVerifyFound);
+}
+
+KeyText Key(const char* text) { return KeyText({text}); }
+
+TEST(CoverageTest, I2_GapsAndOverlapsAreFound) {
+  const std::vector<Range> good = {
+      {"t", std::nullopt, Key("9")}, {"t", Key("9"), Key("10")}, {"t", Key("10"), Key("z")}};
+  EXPECT_EQ(FindCoverageGap(good), "");
+  EXPECT_EQ(FindCoverageGap({}), "");
+  std::vector<Range> gap = good;
+  gap.erase(gap.begin() + 1);
+  EXPECT_NE(FindCoverageGap(gap), "");
+  std::vector<Range> overlap = good;
+  overlap.push_back({"t", Key("9"), Key("11")});
+  EXPECT_NE(FindCoverageGap(overlap), "");
+  std::vector<Range> headless = good;
+  headless.erase(headless.begin());
+  EXPECT_NE(FindCoverageGap(headless), "");
+}
+
+TEST(PaceTest, TheSlowStartDoublesEachSecondOfCalmAndIsOffWhileNobodyElseIsThere) {
+  EXPECT_EQ(
+      DecideConcurrency(
+          {.limit = 8, .allowed = 1, .since_change = absl::Seconds(1), .foreign_transactions = 3})
+          .allowed,
+      2);
+  EXPECT_EQ(DecideConcurrency({.limit = 8,
+                               .allowed = 2,
+                               .since_change = absl::Milliseconds(500),
+                               .foreign_transactions = 3})
+                .allowed,
+            2);
+  EXPECT_EQ(DecideConcurrency({.limit = 8,
+                               .allowed = 1,
+                               .since_change = absl::ZeroDuration(),
+                               .foreign_transactions = 0})
+                .allowed,
+            8);
+  const ConcurrencyDecision pressed = DecideConcurrency({.limit = 8,
+                                                         .allowed = 8,
+                                                         .since_change = absl::Seconds(1),
+                                                         .foreign_transactions = 3,
+                                                         .workers_backing_off = 1});
+  EXPECT_EQ(pressed.allowed, 4);
+  EXPECT_TRUE(pressed.pressure_seen);
+  EXPECT_FALSE(pressed.reason.empty());
+}
+
+TEST(PaceTest, SharesOfARateNeverSumUpToMoreThanTheLimit) {
+  for (int allowed = 1; allowed <= 16; ++allowed) {
+    for (int64_t open = 1; open <= 20; ++open) {
+      EXPECT_LE(
+          ShareOfRate(1000, allowed, open) * static_cast<double>(std::min<int64_t>(allowed, open)),
+          1000.001);
+    }
+  }
+}
+
+TEST(PaceTest, Trap22_NoEtaBeforeItMeansSomething) {
+  EXPECT_EQ(EstimateEta(1, 1'000'000, 1000, absl::Seconds(60)), -1);
+  EXPECT_EQ(EstimateEta(500'000, 1'000'000, 1000, absl::Seconds(1)), -1);
+  EXPECT_EQ(EstimateEta(500'000, 1'000'000, 0, absl::Seconds(60)), -1);
+  EXPECT_EQ(EstimateEta(500'000, 1'000'000, 1000, absl::Seconds(60)), 500);
+  EXPECT_EQ(EstimateEta(1'200'000, 1'000'000, 1000, absl::Seconds(60)), -1);
+}
+
+}  // namespace
+}  // namespace dunlin::coordinator

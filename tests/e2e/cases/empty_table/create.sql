@@ -1,0 +1,1 @@
+CREATE TABLE nothing (id int PRIMARY KEY, n int);
