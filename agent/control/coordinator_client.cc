@@ -34,7 +34,8 @@ struct CoordinatorClient::Stubs {
                     const Request& request, Response& response) {
     absl::Status last = absl::UnavailableError("no coordinator is configured");
     for (size_t tried = 0; tried < all.size(); ++tried) {
-      const size_t at = current.load() % all.size();
+      size_t asked = current.load();
+      const size_t at = asked % all.size();
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(deadline));
       response.Clear();
@@ -42,8 +43,8 @@ struct CoordinatorClient::Stubs {
       const bool unreachable = absl::IsUnavailable(last) || absl::IsDeadlineExceeded(last) ||
                                absl::IsResourceExhausted(last) || absl::IsCancelled(last);
       if (!unreachable) return last;
-      size_t expected = at;
-      current.compare_exchange_strong(expected, at + 1);
+      // Only the first of several threads that met the same silence moves on.
+      current.compare_exchange_strong(asked, asked + 1);
     }
     return last;
   }

@@ -1,7 +1,8 @@
 // A case is a folder: create.sql, migration.yaml, expect.sql. The migration runs by `dunlin local`;
 // expect.sql must answer no row.
+#include <unistd.h>
+
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -19,10 +20,8 @@ std::string ReadAll(const std::filesystem::path& path) {
 }
 
 TEST(Cases, EachMigrationDoesWhatItsExpectationSays) {
-  const char* folder = std::getenv("DUNLIN_CASES_DIR");
-  ASSERT_NE(folder, nullptr);
   std::vector<std::filesystem::path> cases;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  for (const auto& entry : std::filesystem::directory_iterator(DUNLIN_CASES_DIR)) {
     if (entry.is_directory()) cases.push_back(entry.path());
   }
   std::sort(cases.begin(), cases.end());
@@ -33,7 +32,9 @@ TEST(Cases, EachMigrationDoesWhatItsExpectationSays) {
     const std::string database = "case_" + one.filename().string();
     server.CreateDatabase(database);
     server.Exec(database, ReadAll(one / "create.sql"));
-    const std::string file = ::testing::TempDir() + "20261123120000_case.yaml";
+    const std::string file = ::testing::TempDir() + "dunlin_case_" + std::to_string(getpid()) +
+                             "/20261123120000_case.yaml";
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
     std::filesystem::copy_file(one / "migration.yaml", file,
                                std::filesystem::copy_options::overwrite_existing);
     const RunResult run =

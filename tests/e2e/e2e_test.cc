@@ -1,7 +1,9 @@
 // Real processes on a real server: nothing here knows the code, only the command line and the
 // tables.
 #include <signal.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -32,7 +34,10 @@ class EndToEnd : public ::testing::Test {
                    key_of_g, ", 0, repeat('x', 20) FROM generate_series(1, ", rows, ") g"));
   }
   std::string WriteFile(const std::string& text, const std::string& name = kName) {
-    const std::string path = absl::StrCat(::testing::TempDir(), name, ".yaml");
+    // Tests run side by side: a folder of this process's own.
+    const std::string folder = absl::StrCat(::testing::TempDir(), "dunlin_e2e_", getpid());
+    std::filesystem::create_directories(folder);
+    const std::string path = absl::StrCat(folder, "/", name, ".yaml");
     std::ofstream(path) << text;
     return path;
   }
