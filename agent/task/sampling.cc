@@ -51,6 +51,13 @@ std::string AliasList(const Relation& relation, absl::string_view suffix) {
   return out;
 }
 
+// DESC belongs to each column, not to the list.
+std::string Descending(const Relation& relation) {
+  return absl::StrJoin(relation.key, ", ", [](std::string* out, const KeyColumn& column) {
+    absl::StrAppend(out, column.name_sql, " DESC");
+  });
+}
+
 absl::StatusOr<KeyText> DecodeRequiredKey(const pg::Value& value) {
   DUNLIN_ASSIGN_OR_RETURN(const OptionalKey key, DecodeKey(value));
   if (!key) return absl::DataLossError("a key is NULL");
@@ -82,7 +89,7 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   DUNLIN_ASSIGN_OR_RETURN(
       const pg::Result largest,
       connection.Query(absl::StrCat("SELECT ", KeyArray(relation), " FROM ", relation.name_sql,
-                                    " ORDER BY ", KeyList(relation, ""), " DESC LIMIT 1"),
+                                    " ORDER BY ", Descending(relation), " LIMIT 1"),
                        {}, options));
   if (largest.rows.empty()) return plan;  // empty: no shards, complete
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result bytes,
