@@ -5,6 +5,11 @@ target_compile_options(
                             -Wnon-virtual-dtor -Woverloaded-virtual
                             # designated initializers leave out what has a default
                             -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # False at -O2 and higher, with std::string + and std::variant in a vector:
+  # https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651 and 105562
+  target_compile_options(dunlin_warnings INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(dunlin_warnings INTERFACE -Wthread-safety)
 endif()

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -70,11 +71,14 @@ struct Coordinator::Impl {
         LOG(WARNING) << Event("store_unreachable").Kv("why", ready.message());
         logged_at = clock.Monotonic();
       }
-      clock.SleepFor(absl::Milliseconds(500), {});
+      clock.SleepFor(absl::Milliseconds(500), options.stop);
+      if (options.stop.stop_requested())
+        return absl::CancelledError("stopped before the store came");
     }
   }
 
   absl::Status StartServer() {
+    grpc::EnableDefaultHealthCheckService(true);  // grpc.health.v1, for probes
     grpc::ServerBuilder builder;
     grpc::ResourceQuota quota("coordinator");
     quota.SetMaxThreads(kServerThreads);

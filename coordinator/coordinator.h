@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -26,8 +27,9 @@ struct CoordinatorOptions {
   // Expires leases and looks after runs; off for one-shot commands, whose transactions do what they
   // change.
   bool background = true;
-  // Waits for an absent store instead of failing (the daemon).
+  // Waits for an absent store instead of failing (the daemon), until `stop`.
   bool wait_for_store = false;
+  std::stop_token stop = {};
 };
 
 // One replica of the coordinator: stateless, any number may share a store. Composition root.
@@ -35,7 +37,7 @@ struct CoordinatorOptions {
 class Coordinator {
  public:
   // INVALID_ARGUMENT bad options; UNAVAILABLE the store is away (unless wait_for_store); NOT_FOUND
-  // no store and not asked to make one; ALREADY_EXISTS the port is taken.
+  // no store and not asked to make one; ALREADY_EXISTS the port is taken; CANCELLED `stop`.
   static absl::StatusOr<std::unique_ptr<Coordinator>> Make(CoordinatorOptions options);
   ~Coordinator();
 

@@ -3,10 +3,13 @@
 #include <signal.h>
 
 #include <iostream>
+#include <stop_token>
 #include <string>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 
+#include "common/clock.h"
 #include "common/dsn_source.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -32,24 +35,41 @@ absl::StatusOr<CoordinatorOptions> ToOptions(const Flags& flags) {
   return options;
 }
 
-int RunCoordinator(const Flags& flags) {
+sigset_t EndSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+// Requests `end` at SIGTERM or SIGINT; from the beginning, since the store may be absent for long.
+void WaitForSignal(std::stop_token give_up, std::stop_source& end) {
+  const sigset_t signals = EndSignals();
+  const timespec interval{.tv_sec = 0, .tv_nsec = 100'000'000};
+  while (!give_up.stop_requested()) {
+    if (sigtimedwait(&signals, nullptr, &interval) > 0) end.request_stop();
+  }
+}
+
+int RunCoordinator(const Flags& flags) {
+  // Before any thread is made: all inherit it, so that the signal ends none of them.
+  const sigset_t signals = EndSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   InitLogging("dunlin-coordinator", flags.verbosity, false);
+  std::stop_source end;
+  const std::jthread waiter([&end](std::stop_token give_up) { WaitForSignal(give_up, end); });
   absl::StatusOr<CoordinatorOptions> options = ToOptions(flags);
-  // Until the store answers, a signal simply ends the process: there is nothing to drain.
+  if (options.ok()) options->stop = end.get_token();
   absl::StatusOr<std::unique_ptr<Coordinator>> coordinator =
       options.ok() ? Coordinator::Make(*options) : options.status();
+  if (absl::IsCancelled(coordinator.status())) return 0;
   if (!coordinator.ok()) {
     std::cerr << "dunlin-coordinator: " << coordinator.status().message() << "\n";
     return absl::IsInvalidArgument(coordinator.status()) ? 2 : 1;
   }
   LOG(INFO) << Event("listening").Kv("address", flags.listen).Kv("port", (*coordinator)->port());
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  int caught = 0;
-  sigwait(&signals, &caught);
+  while (!end.stop_requested()) SystemClock().SleepFor(absl::Hours(1), end.get_token());
   (*coordinator)->Shutdown();
   LOG(INFO) << Event("coordinator_ended");
   return 0;

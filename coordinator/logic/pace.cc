@@ -65,6 +65,22 @@ int64_t EstimateEta(int64_t rows_done, int64_t rows_total, double rows_per_secon
       std::ceil(static_cast<double>(rows_total - rows_done) / rows_per_second));
 }
 
+std::vector<int> ShareLeases(const std::vector<LeaseDemand>& demands, int leases_max) {
+  std::vector<int> given(demands.size(), 0);
+  for (int left = leases_max; left > 0; --left) {
+    size_t poorest = demands.size();
+    for (size_t i = 0; i < demands.size(); ++i) {
+      if (given[i] >= demands[i].grantable) continue;
+      if (poorest == demands.size() ||
+          demands[i].leased + given[i] < demands[poorest].leased + given[poorest])
+        poorest = i;
+    }
+    if (poorest == demands.size()) break;
+    ++given[poorest];
+  }
+  return given;
+}
+
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard) {
   return rows_left >= kMinRowsToSplit &&
          static_cast<double>(rows_left) >= 2 * rows_per_second_of_one_shard;

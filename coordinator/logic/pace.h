@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 
@@ -50,6 +51,15 @@ RateEstimate UpdateRate(const RateEstimate& before, int64_t rows_now, absl::Dura
 // estimate of the whole.
 int64_t EstimateEta(int64_t rows_done, int64_t rows_total, double rows_per_second,
                     absl::Duration running);
+
+// What one run could get of the leases that an agent asks for.
+struct LeaseDemand {
+  int64_t leased = 0;     // in work already
+  int64_t grantable = 0;  // more at most: shards that wait, and room under its concurrency
+};
+// Fair over runs: each lease goes to the run with the fewest in work. As many numbers as demands,
+// none over `grantable`, their sum at most `leases_max`.
+std::vector<int> ShareLeases(const std::vector<LeaseDemand>& demands, int leases_max);
 
 // Whether a shard with so many rows left is worth splitting: at least two seconds of work.
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard);

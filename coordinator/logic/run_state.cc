@@ -26,17 +26,18 @@ struct Edge {
   const char* reason;
 };
 using enum RunState;
-constexpr std::array<Edge, 35> kEdges = {{
+constexpr Edge kEdges[] = {
     {kPending, kPlanning, "the preflight passed"},
     {kPending, kRunning, "the preflight passed; it was planned before"},
     {kPending, kPausing, "an operator paused it"},
     {kPending, kCancelling, "an operator cancelled it"},
     {kPending, kFailed, "the definition cannot run here"},
+    {kPending, kFinished, "the finish row was being written when it was paused and resumed"},
     {kPlanning, kRunning, "its shards are planned"},
     {kPlanning, kPausing, "an operator or a problem paused it"},
     {kPlanning, kCancelling, "an operator cancelled it"},
     {kPlanning, kFailed, "the definition cannot run here"},
-    {kPlanning, kPlanning, "it is planned again after the ledger was lost"},
+    {kPlanning, kFinished, "the ledger says that it is finished"},
     {kRunning, kFinalizing, "all shards of all steps are done"},
     {kRunning, kPausing, "an operator or a problem paused it"},
     {kRunning, kCancelling, "an operator cancelled it"},
@@ -45,6 +46,7 @@ constexpr std::array<Edge, 35> kEdges = {{
     {kRunning, kFinished, "the ledger says that it is finished"},
     {kFinalizing, kFinished, "the finish row is written"},
     {kFinalizing, kRunning, "the ledger has shards that are not done"},
+    {kFinalizing, kPlanning, "the ledger was lost with a failover"},
     {kFinalizing, kPausing, "an operator or verify paused it"},
     {kFinalizing, kCancelling, "an operator cancelled it"},
     {kFinalizing, kFailed, "a statement cannot run"},
@@ -62,7 +64,8 @@ constexpr std::array<Edge, 35> kEdges = {{
     {kFailed, kCancelling, "an operator cancelled it"},
     {kPaused, kFinished, "the ledger says that it is finished"},
     {kFailed, kCancelled, "its file was replaced"},
-}};
+    {kFailed, kFinished, "the finish row was being written"},
+};
 
 }  // namespace
 

@@ -173,8 +173,7 @@ absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
 }
 
 absl::Status Store::GrantTasks(Transaction& tx, RunEditor& run,
-                               const agent_pb::AcquireLeasesRequest& request, int& left,
-                               agent_pb::AcquireLeasesResponse&) {
+                               const agent_pb::AcquireLeasesRequest& request, int& left) {
   while (left > 0) {
     DUNLIN_ASSIGN_OR_RETURN(
         const pg::Result granted,
@@ -190,15 +189,23 @@ absl::Status Store::GrantTasks(Transaction& tx, RunEditor& run,
   return absl::OkStatus();
 }
 
-absl::Status Store::GrantShards(Transaction& tx, RunEditor& run,
-                                const agent_pb::AcquireLeasesRequest& request, int& left,
-                                agent_pb::AcquireLeasesResponse&) {
-  if (run.state != RunState::kRunning || run.reconcile_due || left <= 0) return absl::OkStatus();
+// How many shards of a run may be granted now: none while something else comes first.
+absl::StatusOr<LeaseDemand> Store::DemandOf(Transaction& tx, RunEditor& run) {
+  LeaseDemand demand;
+  if (run.state != RunState::kRunning || run.reconcile_due) return demand;
   DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
   DUNLIN_ASSIGN_OR_RETURN(const RunWork work, ReadWork(tx, run));
-  const int most = static_cast<int>(std::min<int64_t>(left, run.concurrency_allowed - work.leased));
+  demand.leased = work.leased;
+  if (run.stop_after_rows > 0 && CanaryRowsLeft(run, work) <= 0) return demand;
+  demand.grantable = std::max<int64_t>(
+      0, std::min(work.undone - work.leased, run.concurrency_allowed - work.leased));
+  return demand;
+}
+
+absl::Status Store::GrantShards(Transaction& tx, RunEditor& run,
+                                const agent_pb::AcquireLeasesRequest& request, int most,
+                                int& left) {
   if (most <= 0) return absl::OkStatus();
-  if (run.stop_after_rows > 0 && CanaryRowsLeft(run, work) <= 0) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(
       const pg::Result granted,
       tx.Query(sql::kGrantShards, {run.id, absl::StrCat(run.step), request.agent_id(),
@@ -210,6 +217,29 @@ absl::Status Store::GrantShards(Transaction& tx, RunEditor& run,
                                      .shard = granted.Text(row, 0),
                                      .new_value = absl::StrCat("epoch ", granted.Text(row, 1)),
                                      .audit = false}));
+  }
+  return absl::OkStatus();
+}
+
+// Locks the runs that have work for these targets, in the order of their ids; tasks first, then
+// shards, fair over runs. `left`: how many leases are still wanted.
+absl::Status Store::GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
+                                const std::vector<std::string>& targets, int& left) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
+                          tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(targets)}));
+  std::vector<RunEditor> runs;
+  std::vector<LeaseDemand> demands;
+  for (size_t row = 0; row < candidates.rows.size(); ++row) {
+    DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
+    if (!MayWork(run.state)) continue;
+    DUNLIN_RETURN_IF_ERROR(GrantTasks(tx, run, request, left));
+    DUNLIN_ASSIGN_OR_RETURN(demands.emplace_back(), DemandOf(tx, run));
+    runs.push_back(std::move(run));
+  }
+  const std::vector<int> shares = ShareLeases(demands, left);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    DUNLIN_RETURN_IF_ERROR(GrantShards(tx, runs[i], request, shares[i], left));
+    DUNLIN_RETURN_IF_ERROR(runs[i].Save());
   }
   return absl::OkStatus();
 }
@@ -266,25 +296,17 @@ absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
     DUNLIN_RETURN_IF_ERROR(LoadStoreId(tx));
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result touched,
-                            tx.Query(sql::kTouchAgent, {request.agent_id()}));
-    if (touched.rows_affected == 0) return UnknownAgent();
+    // Only looked at: the agent's row is locked behind those of runs, as everywhere.
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result known,
+                            tx.Query(sql::kKnownAgent, {request.agent_id()}));
+    if (known.rows.empty()) return UnknownAgent();
     DUNLIN_RETURN_IF_ERROR(FillLeases(tx, request, response));
     if (response.leases_size() > 0) return absl::OkStatus();  // asked again: the answer was lost
     std::vector<std::string> reachable;
     for (const agent_pb::TargetIdentity& seen : request.targets())
       DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
-                            tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
     int left = std::clamp(request.leases_max(), 1, kMaxLeasesPerCall);
-    for (size_t row = 0; row < candidates.rows.size() && left > 0; ++row) {
-      DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
-      if (!MayWork(run.state)) continue;
-      const int before = left;
-      DUNLIN_RETURN_IF_ERROR(GrantTasks(tx, run, request, left, response));
-      DUNLIN_RETURN_IF_ERROR(GrantShards(tx, run, request, left, response));
-      if (left != before || run.concurrency_changed) DUNLIN_RETURN_IF_ERROR(run.Save());
-    }
+    DUNLIN_RETURN_IF_ERROR(GrantLeases(tx, request, reachable, left));
     DUNLIN_RETURN_IF_ERROR(
         tx.Run(sql::kHungryAgent, {request.agent_id(), left > 0 ? "true" : "false"}));
     return FillLeases(tx, request, response);

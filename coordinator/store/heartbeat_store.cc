@@ -56,15 +56,6 @@ absl::Status RecordReport(Transaction& tx, RunEditor& run, const agent_pb::Lease
                  report.waiting_reason(), absl::StrCat(run.NextRevision())});
 }
 
-absl::Status CheckCanary(Transaction& tx, RunEditor& run) {
-  if (run.stop_after_rows <= 0 || run.state != RunState::kRunning) return absl::OkStatus();
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
-  if (rows.Int(0, 0) - run.stop_after_base < run.stop_after_rows) return absl::OkStatus();
-  run.reason = absl::StrCat("stopped after ", rows.Int(0, 0) - run.stop_after_base,
-                            " rows, as asked (--stop-after ", run.stop_after_rows, ")");
-  return run.ChangeState(RunState::kPausing, {.reason = run.reason});
-}
-
 // The lease to split when agents are idle and no shard is left for them; empty = none.
 absl::StatusOr<std::string> ChooseSplit(Transaction& tx, const RunEditor& run) {
   if (run.state != RunState::kRunning || run.reconcile_due) return std::string();
@@ -85,7 +76,19 @@ absl::StatusOr<std::string> ChooseSplit(Transaction& tx, const RunEditor& run) {
              : std::string();
 }
 
-agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease& held) {
+// Leases beyond what may be in work at present: the youngest go back (pressure, a lower limit).
+absl::Status FindTooMany(Transaction& tx, const RunEditor& run, std::set<std::string>& too_many) {
+  if (run.state != RunState::kRunning) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
+                          tx.Query(sql::kLeasesTooMany, {run.id, absl::StrCat(run.step),
+                                                         absl::StrCat(run.concurrency_allowed)}));
+  for (size_t row = 0; row < found.rows.size(); ++row) too_many.insert(found.Text(row, 0));
+  return absl::OkStatus();
+}
+
+agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease& held,
+                                           bool too_many) {
+  if (too_many) return agent_pb::LeaseDirective::ACTION_STOP;
   const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : MayWork(run.state);
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
 }
@@ -132,10 +135,11 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
       DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run->second, unlisted.Text(row, 0),
                                           "its grant never reached the agent"));
     }
-    std::set<std::string> to_split;
+    std::set<std::string> to_split, too_many;
     for (auto& [id, run] : runs) {
       DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
       DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
+      DUNLIN_RETURN_IF_ERROR(FindTooMany(tx, run, too_many));
       DUNLIN_ASSIGN_OR_RETURN(const std::string split, ChooseSplit(tx, run));
       if (split.empty() || !held.contains(split)) continue;
       to_split.insert(split);
@@ -156,8 +160,9 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
         continue;
       }
       const RunEditor& run = runs.at(it->second.run);
-      directive->set_action(to_split.contains(id) ? agent_pb::LeaseDirective::ACTION_SPLIT
-                                                  : ActionFor(run, it->second));
+      directive->set_action(to_split.contains(id)
+                                ? agent_pb::LeaseDirective::ACTION_SPLIT
+                                : ActionFor(run, it->second, too_many.contains(id)));
       SetDuration(options_.lease_ttl, directive->mutable_lease_duration());
       DUNLIN_RETURN_IF_ERROR(FillDirectiveLimits(tx, run, directive->mutable_limits()));
     }

@@ -4,6 +4,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "common/migration/name.h"
 #include "common/status_macros.h"
@@ -17,7 +19,14 @@ namespace dunlin::coordinator {
 template <typename Request>
 std::string FingerprintOf(Request request) {
   request.clear_request_id();
-  return DigestOf(absl::StrCat(request.GetTypeName(), "\n", request.SerializeAsString()));
+  std::string text = absl::StrCat(request.GetTypeName(), "\n");
+  {
+    google::protobuf::io::StringOutputStream out(&text);
+    google::protobuf::io::CodedOutputStream coded(&out);
+    coded.SetSerializationDeterministic(true);  // else maps come in another order each time
+    request.SerializeToCodedStream(&coded);
+  }
+  return DigestOf(text);
 }
 
 // I6: the answer is stored in the transaction of the change, so that the same request id again

@@ -192,14 +192,15 @@ absl::StatusOr<WatchDelta> Store::ReadChanges(const std::string& run_id, int64_t
           for (size_t row = 0; row < events.rows.size(); ++row)
             DecodeEvent(events, row, &delta.events.emplace_back());
           if (delta.events.size() == kMaxEventsPerMessage) {
-            delta.revision = delta.events.back().revision();  // the shards come with the rest
-            return absl::OkStatus();
+            delta.revision = delta.events.back().revision();  // the rest comes in the next message
           }
         }
         DUNLIN_ASSIGN_OR_RETURN(
             const pg::Result shards,
-            tx.Query(sql::kReadShards, {run_id, absl::StrCat(delta.snapshot ? -1 : revision),
-                                        absl::StrCat(kMaxShardsPerStep)}));
+            // A shard that changed again behind delta.revision comes with the next message.
+            tx.Query(sql::kReadShards,
+                     {run_id, absl::StrCat(delta.snapshot ? -1 : revision),
+                      absl::StrCat(kMaxShardsPerStep), absl::StrCat(delta.revision)}));
         for (size_t row = 0; row < shards.rows.size(); ++row) {
           DUNLIN_RETURN_IF_ERROR(DecodeShard(shards, row, &delta.shards.emplace_back()));
         }

@@ -126,10 +126,14 @@ absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Probl
                                                " attempts to reconcile them: ", problem.message()));
       }
       run.reconcile_due = true;
+      DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropOpenTasks, {run.id}));  // nothing else before it
       return run.Emit(
           {.kind = "reconcile_due", .reason = problem.message(), .shard = shard, .audit = false});
     case agent_pb::Problem::KIND_STALE_EPOCH:
-      if (shard.empty()) return absl::OkStatus();
+      if (shard.empty()) {
+        run.task_epoch = std::max(run.task_epoch, problem.ledger_epoch());
+        return absl::OkStatus();
+      }
       return tx.Run(sql::kRaiseEpoch, {shard, absl::StrCat(problem.ledger_epoch())});
     default:
       return absl::OkStatus();
@@ -203,6 +207,7 @@ absl::Status Store::CompleteShard(const agent_pb::CompleteShardRequest& request)
                      run.Emit({.kind = "shard_done", .shard = shard.id, .audit = false}));
                  run.reconciles = 0;
                }
+               DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
                DUNLIN_RETURN_IF_ERROR(run.Settle());
                return run.Save();
              })
@@ -238,15 +243,16 @@ absl::Status Store::ReleaseOne(Transaction& tx,
                             tx.Query(sql::kTroublesOfShard, {shard->id}));
     const bool transient = release.problem().kind() == agent_pb::Problem::KIND_TRANSIENT;
     const int64_t count = transient ? troubles.Int(0, 0) + 1 : 0;
-    DUNLIN_RETURN_IF_ERROR(
-        tx.Run(sql::kReleaseShard,
-               {release.lease_id(), absl::StrCat(run.revision + 1),
-                DurationText(WaitAfter(release.problem(), count)), absl::StrCat(count)}));
+    DUNLIN_RETURN_IF_ERROR(tx.Run(
+        sql::kReleaseShard, {release.lease_id(), absl::StrCat(run.revision + 1),
+                             DurationText(WaitAfter(release.problem(), count)), absl::StrCat(count),
+                             transient ? release.problem().message() : ""}));
     DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_released",
                                      .reason = release.problem().message(),
                                      .shard = shard->id,
                                      .audit = false}));
     DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, release.problem(), shard->id));
+    DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
     DUNLIN_RETURN_IF_ERROR(run.Settle());
     return run.Save();
   }
@@ -255,7 +261,7 @@ absl::Status Store::ReleaseOne(Transaction& tx,
   if (peek.rows.empty())
     return absl::OkStatus();  // nobody's lease any more: released is what it is
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
-  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {release.lease_id(), "0"}));
+  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {release.lease_id(), "0", ""}));
   DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, release.problem(), ""));
   DUNLIN_RETURN_IF_ERROR(run.Settle());
   return run.Save();
@@ -302,13 +308,18 @@ absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run,
   }
   std::vector<std::string> ids;
   int steps_seen = 0;
+  run.rows_total = 0;
   for (const agent_pb::LedgerShard& shard : result.shards()) {
     ids.push_back(shard.shard_id());
+    run.rows_total += std::max(shard.rows_total(), shard.rows_done());
     steps_seen = std::max(steps_seen, shard.step() + 1);
     DUNLIN_RETURN_IF_ERROR(InsertLedgerShard(tx, run, sql::kReconcileShard, shard));
   }
   DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropShard, {run.id, pg::EncodeTextArray(ids)}));
-  run.planned_steps = std::max(steps_seen, std::min(run.planned_steps, run.step + 1));
+  // A step without shards is planned again: its plan may be what a failover has lost, and planning
+  // an empty step twice does no harm.
+  run.planned_steps = steps_seen;
+  run.planned_timeline = result.identity().timeline();  // known to the ledger of this timeline
   // Done may have become undone, in an earlier step too.
   run.step = 0;
   run.finalize_phase = 0;
@@ -329,7 +340,7 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
   switch (request.result_case()) {
     case agent_pb::CompleteTaskRequest::kPreflight:
       if (!request.preflight().waiting_reason().empty()) {
-        DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {request.lease_id(), "10"}));
+        DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {request.lease_id(), "10", ""}));
         return run.SetReason(request.preflight().waiting_reason());
       }
       run.preflight_passed = true;
@@ -358,10 +369,12 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
         DUNLIN_ASSIGN_OR_RETURN(const pg::Result troubles,
                                 tx.Query(sql::kTroublesOfTask, {request.lease_id()}));
         const absl::Duration wait = WaitAfter(problem, troubles.Int(0, 0));
-        DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {request.lease_id(), DurationText(wait)}));
-        if (problem.kind() == agent_pb::Problem::KIND_TRANSIENT) {
-          return run.SetReason(absl::StrCat(kind, " is tried again: ", problem.message()));
-        }
+        const bool transient = problem.kind() == agent_pb::Problem::KIND_TRANSIENT;
+        const std::string waiting =
+            transient ? absl::StrCat(kind, " is tried again: ", problem.message()) : "";
+        DUNLIN_RETURN_IF_ERROR(
+            tx.Run(sql::kReleaseTask, {request.lease_id(), DurationText(wait), waiting}));
+        if (transient) return run.SetReason(waiting);
       }
       return ApplyProblem(tx, run, problem, "");
     }
@@ -390,7 +403,7 @@ absl::Status Store::CompleteTask(const agent_pb::CompleteTaskRequest& request) {
                // that its shards are known.
                const bool counts_anyway =
                    request.result_case() == agent_pb::CompleteTaskRequest::kFinalize &&
-                   request.finalize().finished();
+                   request.finalize().finished() && MayChange(run.state, RunState::kFinished);
                if (!wanted && !counts_anyway) {
                  if (request.result_case() == agent_pb::CompleteTaskRequest::kPlan)
                    run.reconcile_due = true;

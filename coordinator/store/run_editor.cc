@@ -82,6 +82,7 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
   run.stop_after_rows = row.Int(0, 29);
   run.stop_after_base = row.Int(0, 30);
   run.rows_total = row.Int(0, 31);
+  run.as_read_ = run.Row();
   return run;
 }
 
@@ -144,7 +145,8 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
     case RunState::kFailed:
       return tx_->Run(sql::kDropOpenTasks, {id});
     case RunState::kPending:
-      return absl::OkStatus();
+      // What was due when it failed is asked for anew, after the preflight.
+      return tx_->Run(sql::kDropOpenTasks, {id});
   }
   return absl::OkStatus();
 }
@@ -286,9 +288,9 @@ absl::Status RunEditor::Apply(const RunStepDecision& decision, const RunFacts& f
 }
 
 absl::Status RunEditor::Settle() {
-  // Each round changes something; a run's life has far fewer rounds than this between two waits.
-  constexpr int kMaxRounds = 64;
-  for (int round = 0; round < kMaxRounds; ++round) {
+  // Each round changes something: the step (a reconcile begins at the first again), or the state.
+  constexpr int kMaxRoundsBesideSteps = 32;
+  for (int round = 0; round < steps + kMaxRoundsBesideSteps; ++round) {
     DUNLIN_ASSIGN_OR_RETURN(const RunFacts facts, ReadFacts());
     bool again = false;
     DUNLIN_RETURN_IF_ERROR(Apply(DecideNext(facts), facts, again));
@@ -297,27 +299,35 @@ absl::Status RunEditor::Settle() {
   return absl::InternalError(absl::StrCat("run ", id, " does not settle"));
 }
 
+std::vector<pg::Value> RunEditor::Row() const {
+  return {id,
+          ToText(state),
+          reason,
+          throttled_reason,
+          error,
+          absl::StrCat(revision),
+          absl::StrCat(step),
+          absl::StrCat(planned_steps),
+          absl::StrCat(planned_timeline),
+          absl::StrCat(finalize_phase),
+          absl::StrCat(reconciles),
+          absl::StrCat(task_epoch),
+          Bool(preflight_passed),
+          Bool(reconcile_due),
+          Bool(pressure_seen),
+          absl::StrCat(concurrency_allowed),
+          Bool(concurrency_changed),
+          absl::StrCat(stop_after_rows),
+          absl::StrCat(stop_after_base),
+          absl::StrCat(rows_total)};
+}
+
 absl::Status RunEditor::Save() {
-  return tx_->Run(sql::kSaveRun, {id,
-                                  ToText(state),
-                                  reason,
-                                  throttled_reason,
-                                  error,
-                                  absl::StrCat(revision),
-                                  absl::StrCat(step),
-                                  absl::StrCat(planned_steps),
-                                  absl::StrCat(planned_timeline),
-                                  absl::StrCat(finalize_phase),
-                                  absl::StrCat(reconciles),
-                                  absl::StrCat(task_epoch),
-                                  Bool(preflight_passed),
-                                  Bool(reconcile_due),
-                                  Bool(pressure_seen),
-                                  absl::StrCat(concurrency_allowed),
-                                  Bool(concurrency_changed),
-                                  absl::StrCat(stop_after_rows),
-                                  absl::StrCat(stop_after_base),
-                                  absl::StrCat(rows_total)});
+  std::vector<pg::Value> row = Row();
+  if (row == as_read_) return absl::OkStatus();  // a sweep of a quiet run writes nothing
+  DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kSaveRun, row));
+  as_read_ = std::move(row);
+  return absl::OkStatus();
 }
 
 }  // namespace dunlin::coordinator

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -51,7 +52,8 @@ class RunEditor {
   // Asks logic/run_advance what is next, and does it, until nothing is. Call after every change,
   // before Save().
   absl::Status Settle();
-  // Writes the row. Last in the transaction.
+  // Writes the row when it differs from what was read. Last in the transaction, and in every one
+  // that may have emitted an event: an event without its revision in the row would block the run.
   absl::Status Save();
 
   absl::StatusOr<const Definition*> definition() const;
@@ -79,9 +81,11 @@ class RunEditor {
   absl::StatusOr<std::string> WhatItWaitsFor();
   absl::Status Apply(const RunStepDecision& decision, const RunFacts& facts, bool& again);
   absl::Status CreateTask(TaskKind kind, bool finish);
+  std::vector<pg::Value> Row() const;  // the parameters of Save()
   absl::Status CreateVerifyTasks();
 
   Transaction* tx_;
+  std::vector<pg::Value> as_read_;
   mutable std::shared_ptr<const Definition> definition_;
 };
 

@@ -17,8 +17,14 @@ const S kFindRequest{
     "SELECT fingerprint, encode(response, 'hex') FROM dunlin_store.request WHERE id = $1"};
 const S kInsertRequest{"s_insert_request", R"sql(
 INSERT INTO dunlin_store.request (id, fingerprint, response) VALUES ($1, $2, decode($3, 'hex')))sql"};
+// Those that nobody has heard of for long and that hold nothing.
+const S kPruneAgents{"s_prune_agents", R"sql(
+DELETE FROM dunlin_store.agent a WHERE a.heartbeat_at < clock_timestamp() - interval '7 days'
+  AND NOT EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.agent = a.id AND s.lease_id IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM dunlin_store.task t WHERE t.agent = a.id AND t.lease_id IS NOT NULL))sql"};
 const S kPruneRequests{"s_prune_requests", R"sql(
-DELETE FROM dunlin_store.request WHERE at < clock_timestamp() - interval '7 days')sql"};
+DELETE FROM dunlin_store.request WHERE id IN (
+  SELECT q.id FROM dunlin_store.request q WHERE q.at < clock_timestamp() - interval '7 days' ORDER BY q.at LIMIT 20000))sql"};
 
 #define DUNLIN_RUN_COLUMNS                                                                      \
   "id, migration, target, digest, encode(definition, 'hex'), parameters, operator_name, "       \
@@ -103,7 +109,7 @@ const S kAnyBatchCommitted{
 const S kLockName{"s_lock_name",
                   "SELECT pg_advisory_xact_lock(hashtextextended($1, 7305809122113403))"};
 const S kForgiveShards{"s_forgive_shards", R"sql(
-UPDATE dunlin_store.shard SET not_before = '-infinity', troubles = 0 WHERE run = $1::uuid AND not_before > '-infinity')sql"};
+UPDATE dunlin_store.shard SET not_before = '-infinity', troubles = 0, waiting = '' WHERE run = $1::uuid AND not_before > '-infinity')sql"};
 const S kMarkStarted{"s_mark_started", R"sql(
 UPDATE dunlin_store.run SET started_at = coalesce(started_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
 const S kMarkWorking{"s_mark_working", R"sql(
@@ -144,7 +150,8 @@ const S kListRuns{
   "NOT NULL "
 const S kReadShards{
     "s_read_shards", DUNLIN_READ_SHARD
-    "WHERE s.run = $1::uuid AND s.revision > $2::bigint ORDER BY s.revision LIMIT $3::int"};
+    "WHERE s.run = $1::uuid AND s.revision > $2::bigint AND s.revision <= $4::bigint "
+    "ORDER BY s.revision LIMIT $3::int"};
 const S kListShards{
     "s_list_shards", DUNLIN_READ_SHARD
     "WHERE s.run = $1::uuid AND ($2 = '' OR s.id::text > $2) ORDER BY s.id LIMIT $3::int"};
@@ -171,6 +178,7 @@ const S kOldestRevision{
 
 const S kInsertAgent{"s_insert_agent", R"sql(
 INSERT INTO dunlin_store.agent (name, version, targets, slots) VALUES ($1, $2, $3::text[], $4::int) RETURNING id)sql"};
+const S kKnownAgent{"s_known_agent", "SELECT 1 FROM dunlin_store.agent WHERE id::text = $1"};
 const S kTouchAgent{
     "s_touch_agent",
     "UPDATE dunlin_store.agent SET heartbeat_at = clock_timestamp() WHERE id::text = $1"};
@@ -224,6 +232,10 @@ WHERE t.id = (SELECT c.id FROM dunlin_store.task c
               WHERE c.run = $1::uuid AND NOT c.done AND c.lease_id IS NULL AND c.not_before <= clock_timestamp()
               ORDER BY c.id LIMIT 1)
 RETURNING t.kind)sql"};
+// The youngest leases beyond the $3 that may be in work.
+const S kLeasesTooMany{"s_leases_too_many", R"sql(
+SELECT lease_id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL
+ORDER BY granted_at, id OFFSET $3::int)sql"};
 const S kLeasesInWork{"s_leases_in_work", R"sql(
 SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done)
 FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int)sql"};
@@ -289,11 +301,11 @@ UPDATE dunlin_store.shard SET done = true, cursor = upper, seq = $2::bigint, row
   rows_changed = $4::bigint, rows_left = 0, lease_id = NULL, waiting = '', revision = $5::bigint
 WHERE lease_id::text = $1)sql"};
 const S kReleaseShard{"s_release_shard", R"sql(
-UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint, troubles = $4::int,
+UPDATE dunlin_store.shard SET lease_id = NULL, waiting = $5, revision = $2::bigint, troubles = $4::int,
   not_before = clock_timestamp() + $3::double precision * interval '1 second'
 WHERE lease_id::text = $1 RETURNING id)sql"};
 const S kReleaseTask{"s_release_task", R"sql(
-UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', troubles = troubles + 1,
+UPDATE dunlin_store.task SET lease_id = NULL, waiting = $3, troubles = troubles + 1,
   not_before = clock_timestamp() + $2::double precision * interval '1 second'
 WHERE lease_id::text = $1)sql"};
 const S kRaiseEpoch{
@@ -331,7 +343,7 @@ INSERT INTO dunlin_store.shard AS s (id, run, step, relation, lower, upper, curs
   rows_total, rows_left, done, revision)
 VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7::text[], $8::bigint, $9::bigint, $10::bigint,
   $11::bigint, $12::bigint, $12::bigint - $10::bigint, $13::boolean, $14::bigint)
-ON CONFLICT (id) DO UPDATE SET lower = excluded.lower, upper = excluded.upper, cursor = excluded.cursor,
+ON CONFLICT (id) DO UPDATE SET step = excluded.step, relation = excluded.relation, lower = excluded.lower, upper = excluded.upper, cursor = excluded.cursor,
   epoch = greatest(s.epoch, excluded.epoch), seq = excluded.seq, rows_done = excluded.rows_done,
   rows_changed = excluded.rows_changed, rows_total = excluded.rows_total, done = excluded.done, revision = excluded.revision,
   split_at = NULL,
@@ -366,20 +378,25 @@ SELECT run FROM dunlin_store.task WHERE lease_id IS NOT NULL ORDER BY 1)sql"};
 const S kPaceFacts{"s_pace_facts", R"sql(
 SELECT coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE t.name = r.target), -1),
   (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL AND s.waiting LIKE 'backs off%'),
-  coalesce((SELECT max(s.waiting) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL), ''),
-  coalesce((SELECT max(t.waiting) FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL), ''),
+  coalesce((SELECT max(s.waiting) FROM dunlin_store.shard s WHERE s.run = r.id AND NOT s.done
+              AND (s.lease_id IS NOT NULL OR s.not_before > clock_timestamp())), ''),
+  coalesce((SELECT max(t.waiting) FROM dunlin_store.task t WHERE t.run = r.id AND NOT t.done), ''),
   (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = r.id),
   r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1)
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
 const S kUpdateRate{"s_update_rate", R"sql(
 UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp()
 WHERE id = $1::uuid)sql"};
-// What is no audit entry is kept for a week, the newest 100,000 of a run.
+// What is no audit entry is kept for a week, the newest 100,000 of a run. Oldest first and so many
+// at a time, so that the transaction stays short.
 const S kPruneEvents{"s_prune_events", R"sql(
 WITH gone AS (
-  DELETE FROM dunlin_store.event e USING dunlin_store.run r
-  WHERE r.id = $1::uuid AND e.run = r.id AND NOT e.audit
-    AND (e.revision < r.revision - 100000 OR e.at < clock_timestamp() - interval '7 days')
+  DELETE FROM dunlin_store.event e USING (
+    SELECT o.revision FROM dunlin_store.event o JOIN dunlin_store.run r ON r.id = o.run
+    WHERE o.run = $1::uuid AND NOT o.audit
+      AND (o.revision < r.revision - 100000 OR o.at < clock_timestamp() - interval '7 days')
+    ORDER BY o.revision LIMIT 20000) old
+  WHERE e.run = $1::uuid AND e.revision = old.revision
   RETURNING e.revision)
 SELECT coalesce(max(revision), 0) FROM gone)sql"};
 const S kAllRuns{"s_all_runs", "SELECT id FROM dunlin_store.run ORDER BY id"};

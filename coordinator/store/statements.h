@@ -9,7 +9,7 @@ extern const char* const kBegin;
 extern const char* const kBeginReadOnly;
 
 extern const pg::Statement kStoreId, kNow;
-extern const pg::Statement kFindRequest, kInsertRequest, kPruneRequests;
+extern const pg::Statement kFindRequest, kInsertRequest, kPruneRequests, kPruneAgents;
 // run
 extern const pg::Statement kLockRun, kTryLockRun, kSaveRun, kInsertRun, kInsertEvent;
 extern const pg::Statement kRunByIdText, kRunByName, kRunByVersion, kNewestRunOfTarget,
@@ -23,10 +23,10 @@ extern const pg::Statement kRowsDone, kAnyBatchCommitted, kLockName, kForgiveSha
 extern const pg::Statement kReadRun, kListRuns, kReadShards, kListShards, kListEvents, kListAgents,
     kRevisions, kOldestRevision;
 // agents
-extern const pg::Statement kInsertAgent, kTouchAgent, kHungryAgent, kPeekTarget, kUpsertTarget,
-    kSignal;
+extern const pg::Statement kInsertAgent, kKnownAgent, kTouchAgent, kHungryAgent, kPeekTarget,
+    kUpsertTarget, kSignal;
 extern const pg::Statement kLeasesOfAcquire, kTaskLeasesOfAcquire, kCandidateRuns, kGrantShards,
-    kGrantTask, kLeasesInWork;
+    kGrantTask, kLeasesInWork, kLeasesTooMany;
 extern const pg::Statement kRunsOfLeases, kCheckpoint, kShardsOfLeases, kTasksOfLeases,
     kTaskWaiting, kRenewShards, kRenewTasks;
 extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidate, kMarkSplit, kHungryAgents;

@@ -1,7 +1,10 @@
 #include "coordinator/store/store.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -36,9 +39,15 @@ pg::ConnectOptions SessionOptions() {
 }
 
 bool MayTryAgain(const absl::Status& status) {
-  const std::string state = pg::SqlStateOf(status);
-  return state == "40001" || state == "40P01";
+  const std::optional<pg::ServerError> error = pg::GetServerError(status);
+  if (!error) return false;
+  // Two calls with one request id at the same time: the second finds the first one's answer.
+  if (error->sqlstate == "23505") return error->table == "request";
+  return error->sqlstate == "40001" || error->sqlstate == "40P01";
 }
+
+// Values that PostgreSQL cannot read (an id that is no uuid …) are the caller's mistake.
+bool IsCallersMistake(absl::string_view sqlstate) { return absl::StartsWith(sqlstate, "22"); }
 
 }  // namespace
 
@@ -61,6 +70,7 @@ absl::Status StoreUnreachable(const std::string& name, const absl::Status& why) 
 absl::Status Store::InTransaction(const Body& body, bool read_only) {
   Backoff backoff(absl::Milliseconds(5), absl::Milliseconds(100), Random01);
   absl::Status status;
+  int stale = 0;
   for (int tried = 0; tried < kMaxTries; ++tried) {
     absl::StatusOr<pg::Pool::Loan> loan = pool_.Acquire(kConnectionWait);
     if (absl::IsResourceExhausted(loan.status()) && !pg::GetServerError(loan.status()))
@@ -69,6 +79,10 @@ absl::Status Store::InTransaction(const Body& body, bool read_only) {
     pg::Connection& connection = **loan;
     Transaction tx(connection);
     status = connection.Query(read_only ? sql::kBeginReadOnly : sql::kBegin).status();
+    if (pg::IsConnectionLost(status) && stale++ < options_.connections_max) {
+      --tried;  // pooled from before the store's restart: nothing was sent, the next may be new
+      continue;
+    }
     if (status.ok()) status = body(tx);
     if (status.ok()) {
       const absl::StatusOr<pg::Result> committed = connection.Query("COMMIT");
@@ -88,6 +102,10 @@ absl::Status Store::InTransaction(const Body& body, bool read_only) {
   // A raw error of the store's SQL is a bug or a full disk: said as such, not as an answer to the
   // caller's request.
   if (const auto error = pg::GetServerError(status)) {
+    if (IsCallersMistake(error->sqlstate)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a value of the request is malformed: ", error->message));
+    }
     return absl::UnavailableError(absl::StrCat("the store ", name_, " failed: ", error->message));
   }
   return status;
@@ -111,7 +129,16 @@ absl::Status Store::CheckSchema() {
                           (*loan)->Query("SELECT to_regclass('dunlin_store.meta') IS NOT NULL"));
   if (!exists.Bool(0, 0))
     return absl::NotFoundError(absl::StrCat("there is no Dunlin store in ", name_));
-  return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
+                          (*loan)->Query("SELECT version FROM dunlin_store.meta"));
+  return CheckVersion(found.Int(0, 0));
+}
+
+absl::Status Store::CheckVersion(int64_t version) const {
+  if (version <= kSchemaVersion) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the store ", name_, " has schema version ",
+                                                    version, ", this program knows ",
+                                                    kSchemaVersion, "; use a newer one"));
 }
 
 // Numbered files, forward-only, each in a transaction with the version it leads to, under a lock
@@ -133,11 +160,7 @@ absl::Status Store::MigrateSchema() {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
                           connection.Query("SELECT version FROM dunlin_store.meta"));
   const int64_t version = found.Int(0, 0);
-  if (version > kSchemaVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the store ", name_, " has schema version ",
-                                                      version, ", this coordinator knows ",
-                                                      kSchemaVersion, "; use a newer coordinator"));
-  }
+  DUNLIN_RETURN_IF_ERROR(CheckVersion(version));
   for (int64_t next = version; next < kSchemaVersion; ++next) {
     const EmbeddedFile& file = kSchemaFiles[next];
     const std::string step = absl::StrCat(
@@ -183,6 +206,7 @@ absl::Status Store::SweepRun(const std::string& run_id) {
       DUNLIN_RETURN_IF_ERROR(
           run.Emit({.kind = "lease_expired", .new_value = tasks.Text(row, 0), .audit = false}));
     }
+    DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
     DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
     DUNLIN_RETURN_IF_ERROR(run.Settle());
     return run.Save();
@@ -197,14 +221,21 @@ absl::Status Store::Sweep() {
     for (size_t row = 0; row < found.rows.size(); ++row) runs.push_back(found.Text(row, 0));
     return absl::OkStatus();
   }));
-  for (const std::string& run : runs) DUNLIN_RETURN_IF_ERROR(SweepRun(run));
-  return absl::OkStatus();
+  // One run that cannot be swept must not keep the others from it.
+  absl::Status first;
+  for (const std::string& run : runs) {
+    const absl::Status swept = SweepRun(run);
+    if (first.ok() && !swept.ok()) first = Annotate(swept, absl::StrCat("sweeping run ", run));
+    if (absl::IsUnavailable(swept)) break;
+  }
+  return first;
 }
 
 absl::Status Store::Prune() {
   std::vector<std::string> runs;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kPruneRequests));
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kPruneAgents));
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kAllRuns));
     runs.clear();
     for (size_t row = 0; row < found.rows.size(); ++row) runs.push_back(found.Text(row, 0));
@@ -246,6 +277,15 @@ absl::Status Store::RevokeAllLeases(const std::string& reason) {
   });
 }
 
+absl::Status CheckCanary(Transaction& tx, RunEditor& run) {
+  if (run.stop_after_rows <= 0 || run.state != RunState::kRunning) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
+  if (rows.Int(0, 0) - run.stop_after_base < run.stop_after_rows) return absl::OkStatus();
+  run.reason = absl::StrCat("stopped after ", rows.Int(0, 0) - run.stop_after_base,
+                            " rows, as asked (--stop-after ", run.stop_after_rows, ")");
+  return run.ChangeState(RunState::kPausing, {.reason = run.reason});
+}
+
 absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts, tx.Query(sql::kPaceFacts, {run.id}));
   const std::string worker_waits = facts.Text(0, 2);
@@ -274,7 +314,7 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   if (elapsed < 1) return absl::OkStatus();
   const RateEstimate estimate =
       UpdateRate({.rows_per_second = rate, .rows = facts.Int(0, 6)}, rows, absl::Seconds(elapsed));
-  run.NextRevision();  // watchers see the rate move
+  if (std::abs(estimate.rows_per_second - rate) >= 0.5) run.NextRevision();  // watchers see it move
   return tx.Run(sql::kUpdateRate,
                 {run.id, absl::StrCat(estimate.rows_per_second), absl::StrCat(rows)});
 }

@@ -15,6 +15,7 @@
 #include "common/ids.h"
 #include "common/pg/pool.h"
 #include "common/secret.h"
+#include "coordinator/logic/pace.h"
 #include "coordinator/store/run_editor.h"
 
 namespace dunlin::coordinator {
@@ -127,12 +128,13 @@ class Store {
                                            const std::string& digest);
   absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
                            std::vector<std::string>& reachable);
+  absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
+                           const std::vector<std::string>& targets, int& left);
+  absl::StatusOr<LeaseDemand> DemandOf(Transaction& tx, RunEditor& run);
   absl::Status GrantShards(Transaction& tx, RunEditor& run,
-                           const agent_pb::AcquireLeasesRequest& request, int& left,
-                           agent_pb::AcquireLeasesResponse& response);
+                           const agent_pb::AcquireLeasesRequest& request, int most, int& left);
   absl::Status GrantTasks(Transaction& tx, RunEditor& run,
-                          const agent_pb::AcquireLeasesRequest& request, int& left,
-                          agent_pb::AcquireLeasesResponse& response);
+                          const agent_pb::AcquireLeasesRequest& request, int& left);
   absl::Status FillLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
                           agent_pb::AcquireLeasesResponse& response);
   absl::Status FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec);
@@ -145,6 +147,7 @@ class Store {
                                const agent_pb::CompleteTaskRequest& request);
   absl::Status ReleaseOne(Transaction& tx, const agent_pb::ReleaseLeasesRequest::Release& release);
   absl::Status LoadStoreId(Transaction& tx);
+  absl::Status CheckVersion(int64_t version) const;
 
   const StoreOptions options_;
   const std::string name_;

@@ -19,6 +19,8 @@ absl::Status StoreUnreachable(const std::string& name, const absl::Status& why);
 // Revokes one lease of a run, or all ("").
 absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id,
                           const std::string& why);
+// Pauses a run that has done as many rows as --stop-after asked for.
+absl::Status CheckCanary(Transaction& tx, RunEditor& run);
 // Slow start, throttled reasons and the rate of a run.
 absl::Status UpdatePace(Transaction& tx, RunEditor& run);
 

@@ -17,7 +17,8 @@ class WatchReactor;
 
 class SharedWatch final : public RevisionHub::Watcher {
  public:
-  explicit SharedWatch(WatchReactor* reactor) : reactor_(reactor) {}
+  SharedWatch(WatchReactor* reactor, int64_t after_revision)
+      : reactor_(reactor), revision_(after_revision) {}
   bool Ready() override {
     MutexLock lock(mutex_);
     return reactor_ != nullptr && !writing_;
@@ -41,14 +42,14 @@ class SharedWatch final : public RevisionHub::Watcher {
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status pending_end_ ABSL_GUARDED_BY(mutex_);
   pb::WatchRunResponse message_ ABSL_GUARDED_BY(mutex_);
-  int64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t revision_ ABSL_GUARDED_BY(mutex_);  // of the latest message
   absl::Duration written_at_ ABSL_GUARDED_BY(mutex_) = SystemClock().Monotonic();
 };
 
 class WatchReactor final : public grpc::ServerWriteReactor<pb::WatchRunResponse> {
  public:
   WatchReactor(RevisionHub& hub, const std::string& run, int64_t after_revision)
-      : hub_(hub), shared_(std::make_shared<SharedWatch>(this)) {
+      : hub_(hub), shared_(std::make_shared<SharedWatch>(this, after_revision)) {
     hub_.Add(shared_, run, after_revision);
   }
   void OnWriteDone(bool ok) override { shared_->Written(ok); }
