@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/testlib/pg_server.h"
+#include "tests/testlib/process.h"
+
+namespace dunlin::testing {
+
+struct MiniClusterOptions {
+  int coordinators = 2;
+  int agents = 3;
+  int slots = 2;  // of each agent
+  std::string lease_ttl = "3s";
+  std::vector<std::string> agent_flags = {};  // more of them
+};
+
+// Coordinators on the database `store` and agents on the database `app` (target `app`) of one
+// server, each a real process that may be killed, stopped and started again.
+// Thread safety: one thread.
+class MiniCluster {
+ public:
+  // Makes the database `store`; `app` must exist. `server` outlives this.
+  MiniCluster(PgServer& server, MiniClusterOptions options);
+
+  std::string Addresses() const;
+  // `dunlin ARGUMENTS… --coordinator ADDRESSES` to its end.
+  RunResult Dunlin(std::vector<std::string> arguments) const;
+  // The state of a run as `status -o json` says it; the command's output when it says none.
+  std::string State(const std::string& run) const;
+  // SIGKILL, and another in its place at once.
+  void ReplaceAgent(size_t i);
+  void ReplaceCoordinator(size_t i);
+
+  Process& agent(size_t i) { return *agents_[i]; }
+  Process& coordinator(size_t i) { return *coordinators_[i]; }
+  size_t agents() const { return agents_.size(); }
+  size_t coordinators() const { return coordinators_.size(); }
+
+ private:
+  std::unique_ptr<Process> StartCoordinator(size_t i) const;
+  std::unique_ptr<Process> StartAgent() const;
+
+  PgServer& server_;
+  const MiniClusterOptions options_;
+  std::vector<int> ports_;
+  std::vector<std::unique_ptr<Process>> coordinators_;
+  std::vector<std::unique_ptr<Process>> agents_;
+};
+
+}  // namespace dunlin::testing
