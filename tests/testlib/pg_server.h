@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/pg/connection.h"
 #include "tests/testlib/process.h"
@@ -11,7 +12,8 @@ namespace dunlin::testing {
 // A scratch PostgreSQL server of the test's own, on a free loopback port, removed at the end.
 class PgServer {
  public:
-  PgServer();
+  // `settings`: of postgresql.conf, as name=value.
+  explicit PgServer(std::vector<std::string> settings = {});
   ~PgServer();
   // Immediate stop (as a crash) and start again.
   void CrashAndRestart();
@@ -22,13 +24,15 @@ class PgServer {
   // The first column of the first row.
   std::string Text(const std::string& database, const std::string& sql);
   int64_t Int(const std::string& database, const std::string& sql);
+  // A session of the test's own (an application's).
+  std::unique_ptr<pg::Connection> Connect(const std::string& database);
 
  private:
   void Start();
-  std::unique_ptr<pg::Connection> Connect(const std::string& database);
 
+  const std::vector<std::string> settings_;
   std::string folder_;
-  int port_;
+  const int port_;
   std::unique_ptr<Process> postmaster_;
 };
 

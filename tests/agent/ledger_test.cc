@@ -1,0 +1,357 @@
+// The ledger protocol on a real server, one rule a test: what must hold whoever is slow, dead or
+// two-faced.
+#include <signal.h>
+
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+#include "agent/ledger/installer.h"
+#include "agent/ledger/statements.h"
+#include "common/pg/error.h"
+#include "tests/agent/agent_fixture.h"
+
+namespace dunlin::agent {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LedgerTest : public AgentTest {
+ protected:
+  LedgerTest() {
+    MakeItems(1'000);
+    UseCountUp();
+    shard_ = PlanOneShard();
+  }
+  LedgerShard shard_;
+};
+
+TEST_F(LedgerTest, I1_ABatchAndItsCheckpointAreOneTransaction) {
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  ASSERT_TRUE(claimed.RunBatch(100).status.ok());
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 100);
+  EXPECT_EQ(Text("SELECT cursor::text || ' ' || seq || ' ' || rows_done FROM dunlin.shard"),
+            "{100} 1 100");
+  // The statement fails: neither is there.
+  Exec("ALTER TABLE items ADD CONSTRAINT one_bad CHECK (id <> 150 OR n = 0)");
+  const BatchOutcome failed = claimed.RunBatch(100);
+  EXPECT_EQ(pg::SqlStateOf(failed.status), "23514");
+  EXPECT_FALSE(failed.in_doubt);
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 100);
+  EXPECT_EQ(Int("SELECT seq FROM dunlin.shard"), 1);
+  // … and the session goes on.
+  ASSERT_TRUE(claimed.RunBatch(49).status.ok());
+  EXPECT_EQ(Int("SELECT seq FROM dunlin.shard"), 2);
+}
+
+TEST_F(LedgerTest, I1_ADeferredConstraintFailsBeforeTheCommitAndNotInIt) {
+  Exec(
+      "CREATE TABLE parents (id bigint PRIMARY KEY); INSERT INTO parents SELECT g FROM "
+      "generate_series(0, 1000) g; ALTER TABLE items ADD parent bigint DEFAULT 0 REFERENCES "
+      "parents DEFERRABLE INITIALLY DEFERRED; CREATE FUNCTION astray() RETURNS trigger LANGUAGE "
+      "plpgsql AS $$ BEGIN NEW.parent := 5000; RETURN NEW; END $$; CREATE TRIGGER astray BEFORE "
+      "UPDATE ON items FOR EACH ROW EXECUTE FUNCTION astray()");
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  const BatchOutcome failed = claimed.RunBatch(100);
+  EXPECT_EQ(pg::SqlStateOf(failed.status), "23503");
+  EXPECT_FALSE(failed.in_doubt) << "an error of COMMIT itself would be in doubt";
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
+TEST_F(LedgerTest, I1_TheTagOfACommitIsReadSinceARollbackAnswersSuccess) {
+  const auto connection = OpenFor(shard_, 1);
+  ASSERT_TRUE(connection->Query("BEGIN").ok());
+  ASSERT_FALSE(connection->Query("SELECT 1 / 0").ok());
+  auto commit = connection->Query("COMMIT");
+  ASSERT_TRUE(commit.ok()) << "PostgreSQL answers success here";
+  const absl::Status checked =
+      CheckCommitted(*connection, pg::Outcome{.status = absl::OkStatus(), .result = *commit});
+  EXPECT_TRUE(absl::IsAborted(checked)) << checked;
+}
+
+TEST_F(LedgerTest, I1_WithoutAnAnswerToTheCommitTheOutcomeIsInDoubt) {
+  Exec(
+      "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN NULL; END $$; CREATE "
+      "CONSTRAINT TRIGGER die AFTER UPDATE ON dunlin.shard DEFERRABLE INITIALLY DEFERRED FOR EACH "
+      "ROW WHEN (NEW.seq = 1) EXECUTE FUNCTION die()");
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  const BatchOutcome lost = claimed.RunBatch(100);
+  EXPECT_FALSE(lost.status.ok());
+  EXPECT_TRUE(lost.in_doubt);
+  EXPECT_EQ(claimed.state.checkpoint.seq, 0) << "nothing may be inferred";
+}
+
+TEST_F(LedgerTest, I3_ABatchOfAnOlderEpochCannotCommitAfterANewerClaim) {
+  Claimed zombie = ClaimAndPrepare(shard_, 1);
+  ASSERT_TRUE(zombie.RunBatch(100).status.ok());
+  Claimed owner = ClaimAndPrepare(shard_, 2);
+  EXPECT_EQ(owner.state.checkpoint.seq, 1) << "the claim returns what was committed";
+  const BatchOutcome refused = zombie.RunBatch(100);
+  EXPECT_EQ(pg::SqlStateOf(refused.status), "DN001");
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 100);
+  // Also when the newer owner has done nothing yet, or has gone exactly as far.
+  ASSERT_TRUE(owner.RunBatch(100).status.ok());
+  zombie.state.checkpoint = owner.state.checkpoint;
+  EXPECT_EQ(pg::SqlStateOf(zombie.RunBatch(100).status), "DN001");
+  EXPECT_EQ(Int("SELECT max(n) FROM items"), 1);
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 200);
+}
+
+TEST_F(LedgerTest, I3_ABatchWithAnOldSeqOrUpperIsRefusedUnderItsOwnEpochToo) {
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  const ShardState before = claimed.state;
+  ASSERT_TRUE(claimed.RunBatch(100).status.ok());
+  claimed.state = before;
+  EXPECT_EQ(pg::SqlStateOf(claimed.RunBatch(100).status), "DN001");
+  Exec("UPDATE dunlin.shard SET upper = '{500}'");
+  claimed.state.checkpoint.seq = 1;
+  claimed.state.checkpoint.cursor = KeyText({"100"});
+  EXPECT_EQ(pg::SqlStateOf(claimed.RunBatch(100).status), "DN001");
+  EXPECT_EQ(Int("SELECT max(n) FROM items"), 1);
+}
+
+TEST_F(LedgerTest, I3_AClaimWaitsForTheBatchInFlightAndSeesWhatItCommitted) {
+  const auto former = OpenFor(shard_, 1);
+  ASSERT_TRUE(Claim(*former, shard_, 1).ok());
+  ASSERT_TRUE(former->Query("BEGIN").ok());
+  ASSERT_TRUE(former
+                  ->Query(absl::StrCat("SELECT dunlin.fence('", shard_.id.value(),
+                                       "', 1, 0, '{1000}', 5000)"))
+                  .ok());
+  const auto owner = OpenFor(shard_, 2);
+  absl::StatusOr<std::variant<ClaimedShard, Problem>> answer = absl::UnknownError("not yet");
+  std::jthread claiming([&] { answer = Claim(*owner, shard_, 2, /*may_terminate=*/false); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int(absl::StrCat("SELECT cardinality(pg_blocking_pids(", owner->backend_pid(), "))")) ==
+           1;
+  }));
+  ASSERT_TRUE(former
+                  ->Query(absl::StrCat("SELECT dunlin.advance('", shard_.id.value(),
+                                       "', 1, '{42}', 42, 42, false, 5000)"))
+                  .ok());
+  ASSERT_TRUE(former->Query("COMMIT").ok());
+  claiming.join();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(std::get<ClaimedShard>(*answer).checkpoint.seq, 1);
+  EXPECT_EQ(std::get<ClaimedShard>(*answer).checkpoint.cursor, OptionalKey(KeyText({"42"})));
+}
+
+TEST_F(LedgerTest, I3_AHungFormerOwnerIsTerminatedAndOnlyThat) {
+  const auto hung = OpenFor(shard_, 1);
+  ASSERT_TRUE(Claim(*hung, shard_, 1).ok());
+  ASSERT_TRUE(hung->Query("BEGIN").ok());
+  ASSERT_TRUE(hung->Query(absl::StrCat("SELECT dunlin.fence('", shard_.id.value(),
+                                       "', 1, 0, '{1000}', 600000)"))
+                  .ok());
+  // Another shard's session, and one of a newer owner of the same: neither blocks, neither dies.
+  const auto other = OpenFor({.id = ShardId("00000000-0000-4000-8000-000000000000")}, 1);
+  const auto newer = OpenFor(shard_, 3);
+  const auto owner = OpenFor(shard_, 2);
+  const auto answer = Claim(*owner, shard_, 2);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(std::holds_alternative<ClaimedShard>(*answer));
+  EXPECT_FALSE(hung->Query("COMMIT").ok());
+  EXPECT_TRUE(other->Query("SELECT 1").ok());
+  EXPECT_TRUE(newer->Query("SELECT 1").ok());
+}
+
+TEST_F(LedgerTest, I3_AnApplicationThatBlocksAClaimIsNeverTerminated) {
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("BEGIN").ok());
+  ASSERT_TRUE(application->Query("SELECT * FROM dunlin.shard FOR UPDATE").ok());
+  const auto owner = OpenFor(shard_, 1);
+  absl::StatusOr<std::variant<ClaimedShard, Problem>> answer = absl::UnknownError("not yet");
+  std::stop_source stop;
+  std::jthread claiming([&] {
+    const auto handle = Grant(shard_, 1);
+    answer = ClaimShard(
+        *owner, *sessions_, run_, std::get<ShardWork>(handle->lease().work), [] { return true; },
+        stop.get_token());
+  });
+  // It has waited once, and now waits again beside the connection that would terminate.
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_terminate_backend%' "
+               "AND pid <> pg_backend_pid()") > 0;
+  }));
+  EXPECT_TRUE(application->Query("COMMIT").ok());
+  claiming.join();
+  EXPECT_TRUE(answer.ok()) << answer.status();
+}
+
+TEST_F(LedgerTest, I3_AClaimWithTheSameOrALowerEpochIsRefusedAndSaysTheLedgers) {
+  ASSERT_EQ(ClaimAndPrepare(shard_, 7).problem.kind, Problem::Kind::kNone);
+  for (const int64_t epoch : {7, 3}) {
+    const Claimed refused = ClaimAndPrepare(shard_, epoch);
+    EXPECT_EQ(refused.problem.kind, Problem::Kind::kStaleEpoch);
+    EXPECT_EQ(refused.problem.ledger_epoch, Epoch(7));
+  }
+}
+
+TEST_F(LedgerTest, I3_AClaimNeverInsertsAndOtherBoundsAreAMismatch) {
+  LedgerShard other = shard_;
+  other.upper = KeyText({"900"});
+  EXPECT_EQ(ClaimAndPrepare(other, 1).problem.kind, Problem::Kind::kLedgerMismatch);
+  other = shard_;
+  other.id = ShardId(MakeUuid());
+  EXPECT_EQ(ClaimAndPrepare(other, 1).problem.kind, Problem::Kind::kLedgerMismatch);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin.shard"), 1);
+  EXPECT_EQ(Int("SELECT epoch FROM dunlin.shard"), 0);
+}
+
+TEST_F(LedgerTest, I9_AClaimUnderAnotherDigestIsRefused) {
+  run_.digest = std::string(64, '0');
+  EXPECT_EQ(ClaimAndPrepare(shard_, 1).problem.kind, Problem::Kind::kLedgerMismatch);
+}
+
+TEST_F(LedgerTest, I5_TheCursorOnlyRises) {
+  // Every write of a cursor is noted by the database; epochs come and go in between.
+  Exec(
+      "CREATE TABLE cursors (at serial, key bigint); CREATE FUNCTION note() RETURNS trigger "
+      "LANGUAGE plpgsql AS $$ BEGIN INSERT INTO cursors (key) VALUES (NEW.cursor[1]::bigint); "
+      "RETURN NULL; END $$; CREATE TRIGGER note AFTER UPDATE ON dunlin.shard FOR EACH ROW WHEN "
+      "(NEW.cursor IS NOT NULL) EXECUTE FUNCTION note()");
+  for (int64_t epoch = 1; epoch <= 8; ++epoch) {
+    Claimed claimed = ClaimAndPrepare(shard_, epoch);
+    ASSERT_TRUE(claimed.RunBatch(60).status.ok());
+    ASSERT_TRUE(claimed.RunBatch(60).status.ok());
+  }
+  EXPECT_TRUE(Work(shard_, 9).done);
+  EXPECT_EQ(Int("SELECT count(*) FROM (SELECT key < lag(key) OVER (ORDER BY at) AS back FROM "
+                "cursors) c WHERE back"),
+            0);
+  EXPECT_EQ(Int("SELECT max(key) FROM cursors"), 1'000);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+TEST_F(LedgerTest, TheDbasSwitchIsReadByTheFence) {
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  Exec("SELECT dunlin.stop('on fire')");
+  const BatchOutcome stopped = claimed.RunBatch(100);
+  EXPECT_EQ(pg::SqlStateOf(stopped.status), "DN002");
+  EXPECT_THAT(std::string(stopped.status.message()), HasSubstr("on fire"));
+  Exec("SELECT dunlin.go()");
+  EXPECT_TRUE(claimed.RunBatch(100).status.ok());
+  Exec("SELECT dunlin.stop('only that', 'another')");
+  EXPECT_TRUE(claimed.RunBatch(100).status.ok());
+}
+
+TEST_F(LedgerTest, TheLedgersSqlCanRunAgainAndAgain) {
+  const auto connection = server_.Connect("app");
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(connection->ExecuteScript(LedgerSql("postgres")).ok());
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin.shard"), 1);
+}
+
+TEST_F(LedgerTest, Trap20_ASecondStoreIsRefusedAndTheFirstIsNamed) {
+  RunSpec other = run_;
+  other.store_id = "22222222-2222-4222-8222-222222222222";
+  other.store_name = "staging";
+  std::swap(run_, other);
+  const TaskResult refused = Task(TaskKind::kPreflight);
+  ASSERT_TRUE(std::holds_alternative<Problem>(refused));
+  EXPECT_EQ(std::get<Problem>(refused).kind, Problem::Kind::kStoreRefused);
+  EXPECT_THAT(std::get<Problem>(refused).message, HasSubstr("test"));
+}
+
+TEST_F(LedgerTest, I12_ABatchDoesNotWaitForARowLongerThanItsLockTimeout) {
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("BEGIN").ok());
+  ASSERT_TRUE(application->Query("UPDATE items SET n = n WHERE id = 50").ok());
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  EXPECT_EQ(pg::SqlStateOf(claimed.RunBatch(100).status), "55P03");
+  ASSERT_TRUE(application->Query("COMMIT").ok());
+  EXPECT_TRUE(claimed.RunBatch(100).status.ok());
+}
+
+class Budget : public AgentTest {};
+
+TEST_F(Budget, I12_AllStatementsOfABatchTogetherStayBelowTheBudget) {
+  MakeItems(100);
+  // Each alone would be far below it.
+  UseFile(
+      "description: Slow\ntable: items\nbatch:\n"
+      "  - SELECT pg_sleep(0.3) FROM items WHERE id = 1 AND :batch\n"
+      "  - SELECT pg_sleep(0.3) FROM items WHERE id = 1 AND :batch\n"
+      "  - UPDATE items SET n = n + 1 WHERE :batch\n"
+      "  - SELECT pg_sleep(0.3) FROM items WHERE id = 1 AND :batch\n");
+  const LedgerShard shard = PlanOneShard();
+  Claimed claimed = ClaimAndPrepare(shard, 1);
+  EXPECT_EQ(pg::SqlStateOf(claimed.RunBatch(100).status), "57014");
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
+TEST_F(Budget, I12_TheApplicationIsNeverTheVictimOfADeadlock) {
+  MakeItems(200);
+  UseCountUp("limits: {batch_time: 50ms}\n");
+  // The batch locks 1…200 upwards and lingers at 1; the application goes the other way.
+  Exec(
+      "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 1 THEN "
+      "PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$; CREATE TRIGGER linger BEFORE UPDATE OF "
+      "n ON items FOR EACH ROW EXECUTE FUNCTION linger(); ALTER TABLE items ADD seen int DEFAULT "
+      "0");
+  const LedgerShard shard = PlanOneShard();
+  const auto application = server_.Connect("app");
+  Claimed claimed = ClaimAndPrepare(shard, 1);
+  int collisions = 0;
+  for (int round = 0; round < 8; ++round) {
+    std::jthread batches([&] {
+      if (!claimed.RunBatch(200).status.ok()) ++collisions;
+    });
+    ASSERT_TRUE(application->Query("BEGIN").ok());
+    ASSERT_TRUE(application->Query("UPDATE items SET seen = seen + 1 WHERE id = 200").ok());
+    ASSERT_TRUE(application->Query("SELECT pg_sleep(0.02)").ok());
+    const auto second = application->Query("UPDATE items SET seen = seen + 1 WHERE id = 1");
+    EXPECT_TRUE(second.ok()) << pg::SqlStateOf(second.status());
+    ASSERT_TRUE(application->Query("COMMIT").ok());
+    batches.join();
+    if (claimed.state.done) break;
+  }
+  EXPECT_GT(collisions, 0) << "nothing was provoked";
+}
+
+// With `relaxed`, and a WAL writer that sleeps, the last commits of a crash are lost: data and
+// checkpoint together.
+class Relaxed : public AgentTest {
+ protected:
+  Relaxed() : AgentTest({"wal_writer_delay=10s", "wal_writer_flush_after=1GB"}) {
+    MakeItems(1'000);
+    UseCountUp("durability: relaxed\n");
+    shard_ = PlanOneShard();
+  }
+  LedgerShard shard_;
+};
+
+TEST_F(Relaxed, I1_DataAndCheckpointAreLostOrKeptTogether) {
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(claimed.RunBatch(100).status.ok());
+  server_.CrashAndRestart();
+  const int64_t kept = Int("SELECT rows_done FROM dunlin.shard");
+  EXPECT_LT(kept, 500) << "the crash took nothing: this test shows nothing";
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), kept);
+  EXPECT_TRUE(Work(shard_, 2).done);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+TEST_F(Relaxed, I4_DoneIsDurableWhenItIsReported) {
+  EXPECT_TRUE(Work(shard_, 1).done);
+  server_.CrashAndRestart();
+  EXPECT_EQ(Text("SELECT done::text FROM dunlin.shard"), "true");
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+TEST_F(Relaxed, I4_DoneThatAnotherWroteIsReportedOnlyAfterAWriteOfOnesOwn) {
+  const auto former = OpenFor(shard_, 1);
+  ASSERT_TRUE(Claim(*former, shard_, 1).ok());
+  ASSERT_TRUE(former->Query("SET synchronous_commit = off").ok());
+  ASSERT_TRUE(former
+                  ->Query("WITH u AS (UPDATE items SET n = n + 1) UPDATE dunlin.shard SET cursor = "
+                          "upper, seq = 1, rows_done = 1000, done = true")
+                  .ok());
+  EXPECT_TRUE(Work(shard_, 2).done);
+  server_.CrashAndRestart();
+  EXPECT_EQ(Text("SELECT done::text FROM dunlin.shard"), "true");
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+}  // namespace
+}  // namespace dunlin::agent

@@ -1,0 +1,203 @@
+// A shard's worker on a real server: splits, failing rows, collations, crashes.
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/pg/error.h"
+#include "tests/agent/agent_fixture.h"
+
+namespace dunlin::agent {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class WorkerTest : public AgentTest {
+ protected:
+  void MakeAndPlan(int rows, const std::string& more = "") {
+    MakeItems(rows);
+    UseCountUp(more);
+    shard_ = PlanOneShard();
+  }
+  LedgerShard shard_;
+};
+
+TEST_F(WorkerTest, I2_ASplitMovesTheUpperAndInsertsTheChildInOneTransaction) {
+  MakeAndPlan(20'000);
+  const auto handle = Grant(shard_, 1);
+  handle->RequestSplit();
+  EXPECT_TRUE(Work(*handle).done);
+  ASSERT_EQ(splits_.size(), 1u);
+  const std::vector<LedgerShard> shards = Shards();
+  ASSERT_EQ(shards.size(), 2u);
+  for (const LedgerShard& child : shards) {
+    if (child.id == shard_.id) continue;
+    EXPECT_EQ(child.lower, OptionalKey(splits_[0].middle));
+    EXPECT_EQ(child.upper, shard_.upper);
+    EXPECT_EQ(child.epoch, Epoch(0));
+    EXPECT_TRUE(Work(child, 1).done);
+  }
+  EXPECT_EQ(RowsNot(1), 0);
+  EXPECT_TRUE(std::holds_alternative<FinalizeResult>(Task(TaskKind::kFinalize, 0, 2)));
+}
+
+TEST_F(WorkerTest, I2_ASplitWhoseReportIsNotTakenIsFoundInTheLedger) {
+  MakeAndPlan(20'000);
+  const auto handle = Grant(shard_, 1);
+  handle->RequestSplit();
+  ShardWorker worker(
+      *handle, definition_, *sessions_, crashes_, [](const SplitReport&) { return false; },
+      SystemClock());
+  const ShardOutcome outcome = worker.Run();
+  EXPECT_FALSE(outcome.done);
+  // The grant's bounds are the store's old ones: a mismatch, and reconcile tells both halves.
+  EXPECT_EQ(Work(shard_, 2).problem.kind, Problem::Kind::kLedgerMismatch);
+  const TaskResult reconciled = Task(TaskKind::kReconcile);
+  ASSERT_TRUE(std::holds_alternative<ReconcileResult>(reconciled));
+  for (const LedgerShard& shard : std::get<ReconcileResult>(reconciled).shards)
+    EXPECT_TRUE(Work(shard, 3).done);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+TEST_F(WorkerTest, I3_ASplitOfAFormerOwnerIsRefused) {
+  MakeAndPlan(20'000);
+  const auto handle = Grant(shard_, 1);
+  const auto newer = OpenFor(shard_, 2);
+  handle->RequestSplit();
+  // The newer owner claims as soon as the former one has.
+  Exec(
+      "CREATE FUNCTION overtake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.epoch := 2; "
+      "RETURN NEW; END $$; CREATE TRIGGER overtake BEFORE UPDATE ON dunlin.shard FOR EACH ROW "
+      "WHEN (NEW.epoch = 1) EXECUTE FUNCTION overtake()");
+  EXPECT_FALSE(Work(*handle).done);
+  EXPECT_TRUE(splits_.empty());
+  EXPECT_EQ(Shards().size(), 1u);
+}
+
+TEST_F(WorkerTest, Trap06_OneRowThatFailsIsFoundByHalvingAndTheRestBeforeItIsDone) {
+  MakeAndPlan(5'000);
+  Exec("ALTER TABLE items ADD CONSTRAINT no_luck CHECK (id <> 3456 OR n = 0)");
+  const ShardOutcome outcome = Work(shard_, 1);
+  EXPECT_FALSE(outcome.done);
+  EXPECT_EQ(outcome.problem.kind, Problem::Kind::kData);
+  EXPECT_EQ(outcome.problem.sqlstate, "23514");
+  EXPECT_EQ(outcome.problem.constraint, "no_luck");
+  EXPECT_EQ(outcome.problem.key_from, OptionalKey(KeyText({"3455"})));
+  EXPECT_EQ(outcome.problem.key_to, OptionalKey(KeyText({"3456"})));
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 3'455);
+  Exec("ALTER TABLE items DROP CONSTRAINT no_luck");
+  EXPECT_TRUE(Work(shard_, 2).done);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+TEST_F(WorkerTest, Trap05_ABatchThatWaitsForARowGoesOnSmallerAndFinishes) {
+  MakeAndPlan(3'000);
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("BEGIN").ok());
+  ASSERT_TRUE(application->Query("UPDATE items SET n = n WHERE id = 1500").ok());
+  const auto handle = Grant(shard_, 1);
+  ShardOutcome outcome;
+  std::jthread working([&] { outcome = Work(*handle); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
+    return handle->TakeReport().waiting_reason.find("backs off") != std::string::npos;
+  }));
+  ASSERT_TRUE(application->Query("COMMIT").ok());
+  working.join();
+  EXPECT_TRUE(outcome.done);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
+TEST_F(WorkerTest, Trap10_AGroupOfEqualKeysStaysInOneBatch) {
+  Exec(
+      "CREATE TABLE items (id bigint NOT NULL, n int NOT NULL DEFAULT 0); CREATE INDEX ON items "
+      "(id); INSERT INTO items SELECT CASE WHEN g <= 3000 THEN 7 ELSE g / 10 END FROM "
+      "generate_series(1, 9000) g; ANALYZE items");
+  UseCountUp("key: [id]\nlimits: {batch_time: 5ms}\n");
+  shard_ = PlanOneShard();
+  EXPECT_TRUE(Work(shard_, 1).done);
+  EXPECT_EQ(RowsNot(1), 0);
+  EXPECT_EQ(Int("SELECT rows_done FROM dunlin.shard"), 9'000);
+}
+
+TEST_F(WorkerTest, Trap21_AnotherCollationVersionThanAtPlanPausesTheRun) {
+  Exec(
+      "CREATE TABLE items (id text COLLATE \"en-x-icu\" PRIMARY KEY, n int NOT NULL DEFAULT 0); "
+      "INSERT INTO items SELECT 'k' || g FROM generate_series(1, 100) g");
+  UseCountUp();
+  shard_ = PlanOneShard();
+  EXPECT_NE(Text("SELECT collations FROM dunlin.shard"), "");
+  Exec("UPDATE dunlin.shard SET collations = 'en-x-icu=1.0'");
+  const ShardOutcome outcome = Work(shard_, 1);
+  EXPECT_EQ(outcome.problem.kind, Problem::Kind::kPause);
+  EXPECT_THAT(outcome.problem.message, HasSubstr("collation"));
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
+TEST_F(WorkerTest, Trap06_ABatchThatCrashesTheServerDoesNotLoop) {
+  MakeAndPlan(1'000);
+  // A row that takes its backend down hard, as a broken extension would: the server restarts all.
+  Exec(
+      "CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE format('COPY "
+      "(SELECT 1) TO PROGRAM ''kill -SEGV %s''', pg_backend_pid()); RETURN NEW; END $$; CREATE "
+      "TRIGGER crash BEFORE UPDATE ON items FOR EACH ROW WHEN (NEW.id = 50) EXECUTE FUNCTION "
+      "crash()");
+  ShardOutcome outcome;
+  int64_t epoch = 0;
+  EXPECT_TRUE(testing::Eventually(absl::Minutes(1), [&] {  // the server recovers in between
+    outcome = Work(shard_, ++epoch);
+    return outcome.problem.kind == Problem::Kind::kPause;
+  })) << "it never ended";
+  EXPECT_THAT(outcome.problem.message, HasSubstr("crashed"));
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n > 1"), 0);
+}
+
+TEST_F(WorkerTest, I7_ADrainedWorkerEndsAfterTheBatchInFlight) {
+  MakeAndPlan(2'000);
+  const auto handle = Grant(shard_, 1);
+  handle->Drain();
+  const ShardOutcome outcome = Work(*handle);
+  EXPECT_FALSE(outcome.done);
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
+TEST_F(WorkerTest, Trap16_AWorkerWhoseLeaseHasEndedByItsOwnClockStops) {
+  MakeAndPlan(2'000);
+  auto handle = std::make_shared<LeaseHandle>(Lease{.id = LeaseId(MakeUuid()),
+                                                    .run = run_,
+                                                    .duration = absl::Seconds(3),
+                                                    .limits = {},
+                                                    .work = ShardWork{.id = shard_.id,
+                                                                      .relation = shard_.relation,
+                                                                      .upper = shard_.upper,
+                                                                      .epoch = Epoch(1),
+                                                                      .rows_total = 2'000}},
+                                              SystemClock().Monotonic() - absl::Seconds(10),
+                                              SystemClock());  // asked for ten seconds ago
+  EXPECT_FALSE(handle->Valid());
+  EXPECT_FALSE(Work(*handle).done);
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
+TEST_F(WorkerTest, I8_NeitherAProblemNorItsMessageShowsAValueOfARow) {
+  MakeAndPlan(10);
+  Exec(
+      "ALTER TABLE items ADD secret text DEFAULT 'geheim'; CREATE FUNCTION tell() RETURNS trigger "
+      "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the value is %', NEW.secret; END $$; CREATE "
+      "TRIGGER tell BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION tell()");
+  const ShardOutcome outcome = Work(shard_, 1);
+  EXPECT_NE(outcome.problem.kind, Problem::Kind::kNone);
+  EXPECT_EQ(outcome.problem.sqlstate, "P0001");
+  EXPECT_THAT(outcome.problem.message, Not(HasSubstr("geheim")));
+}
+
+TEST_F(WorkerTest, I10_OnlyTheLatestCheckpointIsKeptForTheHeartbeat) {
+  MakeAndPlan(5'000);
+  const auto handle = Grant(shard_, 1);
+  EXPECT_TRUE(Work(*handle).done);
+  const LeaseHandle::Report report = handle->TakeReport();
+  ASSERT_TRUE(report.checkpoint.has_value());
+  EXPECT_EQ(report.checkpoint->rows_done, 5'000);
+}
+
+}  // namespace
+}  // namespace dunlin::agent
