@@ -83,6 +83,12 @@ WITH RECURSIVE tree(oid) AS (
 SELECT coalesce(sum(pg_catalog.pg_relation_size(c.oid)), 0)::bigint
 FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid WHERE c.relkind = 'r')sql"};
 
+const pg::Statement kPlainNames{"d_plain_names", R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT $1::oid UNION SELECT h.inhrelid FROM tree t JOIN pg_catalog.pg_inherits h ON h.inhparent = t.oid)
+SELECT n.nspname || '.' || c.relname
+FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace)sql"};
+
 // The timeline of pg_control_checkpoint() is stale until the next checkpoint; the name of the
 // current WAL file is not.
 const pg::Statement kIdentity{"d_identity", R"sql(
@@ -123,8 +129,26 @@ const pg::Statement kTableFacts{"d_table_facts", R"sql(
 SELECT (SELECT string_agg(quote_ident(t.tgname), ', ') FROM pg_catalog.pg_trigger t
         WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'),
        (SELECT string_agg(quote_ident(r.rulename), ', ') FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid),
-       c.relrowsecurity
+       c.relrowsecurity,
+       (SELECT string_agg(f.conrelid::regclass::text || '.' || quote_ident(f.conname), ', ' ORDER BY f.oid)
+        FROM pg_catalog.pg_constraint f WHERE f.confrelid = c.oid AND f.contype = 'f'),
+       (SELECT string_agg(quote_ident(p.pubname), ', ') FROM pg_catalog.pg_publication p WHERE p.puballtables),
+       (SELECT string_agg(quote_ident(p.pubname), ', ')
+        FROM pg_catalog.pg_publication_tables pt JOIN pg_catalog.pg_publication p ON p.pubname = pt.pubname
+        WHERE pt.schemaname = c.relnamespace::regnamespace::name AND pt.tablename = c.relname
+          AND (p.pubupdate OR p.pubdelete)
+          AND (c.relreplident = 'n' OR c.relreplident = 'd' AND NOT EXISTS (
+            SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)))
 FROM pg_catalog.pg_class c WHERE c.oid = $1::oid)sql"};
+
+// Of these names, those under which some function is volatile; with the extension that brought it.
+const pg::Statement kVolatileFunctions{"d_volatile_functions", R"sql(
+SELECT DISTINCT p.proname, e.extname
+FROM pg_catalog.pg_proc p
+LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+WHERE p.proname = ANY ($1::text[]) AND p.provolatile = 'v' AND p.prokind = 'f'
+ORDER BY 1)sql"};
 
 const pg::Statement kCurrentRole{"d_current_role", "SELECT quote_ident(current_user)"};
 

@@ -16,12 +16,15 @@ extern const pg::Statement kKeyIndex;   // oid, columns → unique, indexed
 extern const pg::Statement kLeaves;     // oid → quoted name, relkind
 extern const pg::Statement kTypeOid;    // type name → oid
 extern const pg::Statement kRelationBytes;  // oid → heap bytes of it and its partitions / children
-extern const pg::Statement kIdentity;       // → system identifier, timeline
+extern const pg::Statement kPlainNames;  // oid → "schema.name" of it and what is below, unquoted
+extern const pg::Statement kIdentity;    // → system identifier, timeline
 extern const pg::Statement kForeignTransactions;  // → count
 extern const pg::Statement kOpenTransactions;     // → id, who
 extern const pg::Statement kDeadlockTimeout;      // → ms
-extern const pg::Statement kTableFacts;           // oid → triggers, rules, row security
-extern const pg::Statement kCurrentRole;          // → role
+extern const pg::Statement kTableFacts;  // oid → triggers, rules, row security, foreign keys to it,
+                                         // publications of all tables, ones without an identity
+extern const pg::Statement kVolatileFunctions;  // names → name, extension
+extern const pg::Statement kCurrentRole;        // → role
 
 // Ledger ----------------------------------------------------------------------------------------
 extern const pg::Statement

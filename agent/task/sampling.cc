@@ -51,6 +51,8 @@ std::string AliasList(const Relation& relation, absl::string_view suffix) {
   return out;
 }
 
+std::string RowOf(const Relation& relation) { return absl::StrCat("(", KeyList(relation), ")"); }
+
 // DESC belongs to each column, not to the list.
 std::string Descending(const Relation& relation) {
   return absl::StrJoin(relation.key, ", ", [](std::string* out, const KeyColumn& column) {
@@ -92,6 +94,7 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
                                     " ORDER BY ", Descending(relation), " LIMIT 1"),
                        {}, options));
   if (largest.rows.empty()) return plan;  // empty: no shards, complete
+  DUNLIN_ASSIGN_OR_RETURN(KeyText last, DecodeRequiredKey(largest.rows[0][0]));
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result bytes,
                           connection.Execute(sql::kRelationBytes, {absl::StrCat(relation.oid)}));
   const int64_t blocks = std::max<int64_t>(1, bytes.Int(0, 0) / kBlockBytes);
@@ -115,23 +118,32 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
     const double keep = percent >= 100.0 ? 1.0 : std::min(1.0, kRowsPerBlock / rows_per_block);
     const std::string aliases = AliasList(relation, "");
     // Bounds at equal shares of the sample; equal keys collapse, and the largest key ends the last
-    // shard.
+    // shard: rows that came behind it meanwhile are no bounds.
+    std::vector<pg::Value> last_values;
+    std::vector<pg::Oid> last_types;
+    std::vector<std::string> last_parameters;
+    for (size_t i = 0; i < relation.key.size(); ++i) {
+      last_values.push_back(last.Reveal()[i]);
+      last_types.push_back(relation.key[i].type);
+      last_parameters.push_back(absl::StrCat("$", i + 1));
+    }
+    const std::string last_sql = absl::StrCat("(", absl::StrJoin(last_parameters, ", "), ")");
     const std::string bounds = absl::StrCat(
         "WITH sampled AS (SELECT ", KeyAliases(relation), sample, " WHERE random() < ",
-        absl::StrFormat("%.9f", keep), "), ranked AS (SELECT ", aliases,
-        ", row_number() OVER (ORDER BY ", aliases,
+        absl::StrFormat("%.9f", keep), " AND ", RowOf(relation), " < ", last_sql,
+        "), ranked AS (SELECT ", aliases, ", row_number() OVER (ORDER BY ", aliases,
         ") AS place, count(*) OVER () AS size FROM sampled), bounds AS (SELECT DISTINCT ", aliases,
         " FROM ranked WHERE place IN (SELECT (i * size / ", shards, ") FROM generate_series(1, ",
         shards - 1, ") AS i)) SELECT ARRAY[", AliasList(relation, "::text"),
         "] FROM bounds ORDER BY ", aliases);
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, connection.Query(bounds, {}, options));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
+                            connection.Execute({"", bounds, last_types}, last_values, options));
     for (const auto& row : result.rows) {
       DUNLIN_ASSIGN_OR_RETURN(KeyText key, DecodeRequiredKey(row[0]));
       plan.uppers.push_back(std::move(key));
     }
   }
-  DUNLIN_ASSIGN_OR_RETURN(KeyText last, DecodeRequiredKey(largest.rows[0][0]));
-  if (plan.uppers.empty() || !(plan.uppers.back() == last)) plan.uppers.push_back(std::move(last));
+  plan.uppers.push_back(std::move(last));
   return plan;
 }
 
