@@ -203,14 +203,14 @@ absl::Status CheckPlans(pg::Connection& connection, const StepDefinition& step,
                           connection.Execute(sql::kPlainNames, {absl::StrCat(relation.oid)}));
   for (size_t row = 0; row < tree.rows.size(); ++row) own.insert(tree.Text(row, 0));
   const bool locks = step.lock || !step.lock_statements.empty();
-  for (const BoundStatement* statement : sql.BatchStatements(range->lower)) {
+  for (const BoundStatement* statement : sql.BatchStatements(range->lower, *range->upper)) {
     DUNLIN_RETURN_IF_ERROR(CheckPlan(connection, sql.Bind(*statement, range->lower, range->upper),
                                      own, PlainName(statement->statement.name), locks, findings));
   }
   if (const RangeStatement* verify = sql.verify_range()) {
-    DUNLIN_RETURN_IF_ERROR(
-        CheckPlan(connection, sql.Bind(verify->For(range->lower), range->lower, range->upper), own,
-                  "verify", true, findings));
+    DUNLIN_RETURN_IF_ERROR(CheckPlan(
+        connection, sql.Bind(verify->For(range->lower, *range->upper), range->lower, range->upper),
+        own, "verify", true, findings));
   }
   return connection.Query("RESET enable_seqscan").status();
 }
@@ -251,7 +251,7 @@ absl::Status CheckStep(pg::Connection& connection, const Definition& definition,
     const absl::StatusOr<pg::Result> described = connection.Describe(
         {.name = "", .sql = statement.sql, .parameter_types = statement.parameter_types});
     prepares = prepares && described.ok();
-    if (!described.ok() && !absl::EndsWith(statement.name, "_first")) {
+    if (!described.ok() && !absl::StrContains(statement.name.substr(2), "_")) {
       findings.push_back(
           Finding{Severity::kError, PlainName(statement.name),
                   absl::StrCat("the server does not take it: ", described.status().message()), ""});

@@ -9,6 +9,7 @@
 
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
+#include "common/migration/key_range.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
@@ -52,6 +53,10 @@ std::string AliasList(const Relation& relation, absl::string_view suffix) {
 }
 
 std::string RowOf(const Relation& relation) { return absl::StrCat("(", KeyList(relation), ")"); }
+
+std::string AliasRow(const Relation& relation) {
+  return absl::StrCat("(", AliasList(relation, ""), ")");
+}
 
 // DESC belongs to each column, not to the list.
 std::string Descending(const Relation& relation) {
@@ -157,9 +162,6 @@ absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection
   pg::Statement look_up;
   std::vector<std::string> names, lowers, uppers;
   for (const KeyColumn& column : relation.key) names.push_back(column.name_sql);
-  const auto row_of = [](const std::vector<std::string>& parts) {
-    return parts.size() == 1 ? parts[0] : absl::StrCat("(", absl::StrJoin(parts, ", "), ")");
-  };
   for (size_t i = 0; from && i < names.size(); ++i) {
     parameters.push_back(from->Reveal()[i]);
     look_up.parameter_types.push_back(relation.key[i].type);
@@ -170,14 +172,16 @@ absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection
     look_up.parameter_types.push_back(relation.key[i].type);
     uppers.push_back(absl::StrCat("$", parameters.size()));
   }
-  const std::string range =
-      absl::StrCat(from ? absl::StrCat(row_of(names), " > ", row_of(lowers), " AND ") : "",
-                   row_of(names), " < ", row_of(uppers));
   // By the index, at most a few hundred thousand entries ahead: what a plan left out of balance
-  // takes several splits.
+  // takes several splits. Whether the row lies before the upper is asked of it alone, as for the
+  // end of a batch.
   const int64_t ahead = std::min<int64_t>(rows_left / 2, 200'000);
-  look_up.sql = absl::StrCat("SELECT ", KeyArray(relation), " FROM ", relation.name_sql, " WHERE ",
-                             range, " ORDER BY ", KeyList(relation), " LIMIT 1 OFFSET ", ahead);
+  look_up.sql = absl::StrCat(
+      "SELECT ARRAY[", AliasList(relation, "::text"), "] FROM (SELECT ", KeyAliases(relation),
+      " FROM ", relation.name_sql,
+      from ? absl::StrCat(" WHERE ", RowSql(names), " > ", RowSql(lowers)) : "", " ORDER BY ",
+      KeyList(relation, absl::StrCat(relation.qualifier_sql, ".")), " LIMIT 1 OFFSET ", ahead,
+      ") found WHERE ", AliasRow(relation), " < ", RowSql(uppers));
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, connection.Execute(look_up, parameters));
   if (found.rows.empty()) return none;
   DUNLIN_ASSIGN_OR_RETURN(KeyText key, DecodeRequiredKey(found.rows[0][0]));

@@ -42,7 +42,7 @@ absl::StatusOr<int64_t> SumOverRange(const TaskContext& context, pg::Connection&
     DUNLIN_ASSIGN_OR_RETURN(const Boundary boundary,
                             sql.DecodeBoundary(found, *shard.upper, kRowsPerStatement, exact));
     const OptionalKey to(boundary.upper);
-    const pg::Command verify = sql.Bind(sql.verify_range()->For(from), from, to);
+    const pg::Command verify = sql.Bind(sql.verify_range()->For(from, boundary.upper), from, to);
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
                             connection.Execute(verify.statement, verify.parameters, options));
     DUNLIN_ASSIGN_OR_RETURN(const int64_t part, ReadSum(result));

@@ -65,7 +65,7 @@ absl::Status BatchRunner::RollBack(const absl::Status& why) {
 BatchOutcome BatchRunner::Run(ShardState& state, const Boundary& boundary, int64_t next_rows) {
   const OptionalKey from = state.from();
   const OptionalKey to(boundary.upper);
-  const std::vector<const BoundStatement*> bound = sql_.BatchStatements(from);
+  const std::vector<const BoundStatement*> bound = sql_.BatchStatements(from, boundary.upper);
   std::vector<pg::Command> statements;
   for (const BoundStatement* statement : bound)
     statements.push_back(sql_.Bind(*statement, from, to));

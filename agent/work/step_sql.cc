@@ -1,5 +1,6 @@
 #include "agent/work/step_sql.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -15,22 +16,6 @@ namespace {
 
 constexpr pg::Oid kTimestamptz = 1184;
 constexpr pg::Oid kInt8 = 20;
-
-// "$n" for each key column, in parentheses when there are several: (a, b) > ($1, $2), which uses
-// the index (trap 2).
-std::string RowOf(const std::vector<std::string>& parts) {
-  return parts.size() == 1 ? parts[0] : absl::StrCat("(", absl::StrJoin(parts, ", "), ")");
-}
-
-// Keys leave the server as text: the same text that the ledger stores.
-std::string KeyAsTextArray(const Relation& relation) {
-  return absl::StrCat("ARRAY[",
-                      absl::StrJoin(relation.key, ", ",
-                                    [](std::string* out, const KeyColumn& column) {
-                                      absl::StrAppend(out, column.name_sql, "::text");
-                                    }),
-                      "]");
-}
 
 }  // namespace
 
@@ -62,69 +47,141 @@ absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection,
   return bound;
 }
 
-absl::StatusOr<BoundStatement> StepSql::Render(const SqlTemplate& sql, const std::string& name,
-                                               bool has_lower, int first_parameter) const {
+const BoundStatement& RangeStatement::For(const OptionalKey& lower, const KeyText& upper) const {
+  if (!lower) return first;
+  const std::vector<std::string>& from = lower->Reveal();
+  const std::vector<std::string>& to = upper.Reveal();
+  size_t common = 0;
+  // Equal texts are equal values; the other way round need not hold, and does not matter here.
+  while (common + 1 < by_common.size() && from[common] == to[common]) ++common;
+  return by_common[common];
+}
+
+pg::Oid StepSql::TypeOf(const ParameterRef& ref) const {
+  if (const auto* lower = std::get_if<LowerBound>(&ref))
+    return relation_.key[static_cast<size_t>(lower->column)].type;
+  if (const auto* upper = std::get_if<UpperBound>(&ref))
+    return relation_.key[static_cast<size_t>(upper->column)].type;
+  const auto type = parameters_.types.find(std::get<NamedParameter>(ref).name);
+  return type == parameters_.types.end() ? 0 : type->second;
+}
+
+BoundStatement StepSql::Render(const SqlTemplate& sql, const std::string& name, KeyRangeShape shape,
+                               int first_parameter) const {
   RenderContext context;
   context.first_parameter = first_parameter;
   context.table_sql = relation_.name_sql;
   context.table_qualifier = relation_.qualifier_sql;
   for (const KeyColumn& column : relation_.key) context.key_columns.push_back(column.name_sql);
-  context.has_lower = has_lower;
+  context.range = shape;
   RenderedSql rendered = sql.Render(context);
   BoundStatement bound;
-  bound.statement.name = absl::StrCat(name, has_lower ? "" : "_first");
+  bound.statement.name = name;
   bound.statement.sql = std::move(rendered.sql);
   bound.parameters = std::move(rendered.parameters);
   bound.counts = sql.verb() != "SELECT" && !sql.verb().empty();
-  for (const ParameterRef& ref : bound.parameters) {
-    if (const auto* lower = std::get_if<LowerBound>(&ref)) {
-      bound.statement.parameter_types.push_back(
-          relation_.key[static_cast<size_t>(lower->column)].type);
-    } else if (const auto* upper = std::get_if<UpperBound>(&ref)) {
-      bound.statement.parameter_types.push_back(
-          relation_.key[static_cast<size_t>(upper->column)].type);
-    } else {
-      const auto type = parameters_.types.find(std::get<NamedParameter>(ref).name);
-      bound.statement.parameter_types.push_back(type == parameters_.types.end() ? 0 : type->second);
-    }
-  }
+  for (const ParameterRef& ref : bound.parameters)
+    bound.statement.parameter_types.push_back(TypeOf(ref));
   return bound;
+}
+
+template <typename MakeOne>
+RangeStatement StepSql::EachShape(const MakeOne& make) const {
+  RangeStatement range;
+  range.first = make(KeyRangeShape{.has_lower = false}, "_first");
+  for (int common = 0; common < static_cast<int>(relation_.key.size()); ++common) {
+    range.by_common.push_back(
+        make(KeyRangeShape{.common = common}, common == 0 ? "" : absl::StrCat("_in", common)));
+  }
+  return range;
 }
 
 absl::StatusOr<RangeStatement> StepSql::RenderRange(
     const SqlText& text, const std::string& name, const std::vector<std::string>& declared) const {
   const absl::StatusOr<SqlTemplate> sql = SqlTemplate::Parse(text.sql, declared);
   if (!sql.ok()) return AtFilePosition(sql.status(), text);
-  RangeStatement range;
-  DUNLIN_ASSIGN_OR_RETURN(range.with_lower, Render(*sql, name, true, 1));
-  DUNLIN_ASSIGN_OR_RETURN(range.without_lower, Render(*sql, name, false, 1));
-  return range;
+  return EachShape([&](KeyRangeShape shape, const std::string& suffix) {
+    return Render(*sql, absl::StrCat(name, suffix), shape);
+  });
 }
 
-std::vector<ParameterRef> StepSql::RangeParameters(bool has_lower) const {
-  std::vector<ParameterRef> refs;
-  const int columns = static_cast<int>(relation_.key.size());
-  for (int i = 0; has_lower && i < columns; ++i) refs.push_back(LowerBound{i});
-  for (int i = 0; i < columns; ++i) refs.push_back(UpperBound{i});
-  return refs;
+RangeStatement StepSql::MakeRange(const std::string& name, const TextOf& text,
+                                  const std::vector<ParameterRef>& more) const {
+  std::vector<std::string> columns;
+  for (const KeyColumn& column : relation_.key) columns.push_back(column.name_sql);
+  return EachShape([&](KeyRangeShape shape, const std::string& suffix) {
+    BoundStatement bound;
+    const std::string range = KeyRangeSql(columns, shape, [&](const ParameterRef& ref) {
+      const auto found = std::find(bound.parameters.begin(), bound.parameters.end(), ref);
+      const auto index = found - bound.parameters.begin();
+      if (found == bound.parameters.end()) bound.parameters.push_back(ref);
+      return absl::StrCat("$", index + 1);
+    });
+    bound.statement.name = absl::StrCat(name, suffix);
+    bound.statement.sql = text(range, static_cast<int>(bound.parameters.size()));
+    bound.parameters.insert(bound.parameters.end(), more.begin(), more.end());
+    for (const ParameterRef& ref : bound.parameters)
+      bound.statement.parameter_types.push_back(TypeOf(ref));
+    return bound;
+  });
 }
 
-std::string StepSql::RangeSql(bool has_lower) const {
-  std::vector<std::string> names, lowers, uppers;
-  int next = 1;
-  for (const KeyColumn& column : relation_.key) names.push_back(column.name_sql);
-  for (size_t i = 0; has_lower && i < names.size(); ++i)
-    lowers.push_back(absl::StrCat("$", next++));
-  for (size_t i = 0; i < names.size(); ++i) uppers.push_back(absl::StrCat("$", next++));
-  const std::string row = RowOf(names);
-  return absl::StrCat(has_lower ? absl::StrCat(row, " > ", RowOf(lowers), " AND ") : "", row,
-                      " <= ", RowOf(uppers));
+// The end of the next batch: without `where` the n-th row behind the cursor by the index; with it
+// the n-th matching row or the 50,000th row, whichever comes first, so that one look-up reads a
+// bounded part of the table. Any key in the range is a correct end: batches are ranges, so rows
+// that come and go meanwhile only change its size. Whether it lies in the shard is asked of the one
+// row found: as a bound of the scan, a shard's upper inside a large group of equal first columns
+// would be read up to the end of the group (see KeyRangeSql).
+BoundStatement StepSql::BoundaryFor(bool has_lower, const SqlTemplate* where) const {
+  BoundStatement bound;
+  std::vector<std::string> names, aliases, lowers, uppers, selected;
+  const auto next = [&](const ParameterRef& ref) {
+    bound.parameters.push_back(ref);
+    return absl::StrCat("$", bound.parameters.size());
+  };
+  for (size_t i = 0; i < relation_.key.size(); ++i) {
+    const int column = static_cast<int>(i);
+    names.push_back(absl::StrCat(relation_.qualifier_sql, ".", relation_.key[i].name_sql));
+    aliases.push_back(absl::StrCat("k", i));
+    selected.push_back(absl::StrCat(names.back(), " AS ", aliases.back()));
+    if (has_lower) lowers.push_back(next(LowerBound{column}));
+  }
+  for (size_t i = 0; i < relation_.key.size(); ++i)
+    uppers.push_back(next(UpperBound{static_cast<int>(i)}));
+  std::string condition = "true";
+  if (where != nullptr) {
+    const BoundStatement rendered =
+        Render(*where, "", {}, static_cast<int>(bound.parameters.size()) + 1);
+    condition = absl::StrCat("(", rendered.statement.sql, ")");
+    for (const ParameterRef& ref : rendered.parameters) bound.parameters.push_back(ref);
+  }
+  for (const ParameterRef& ref : bound.parameters)
+    bound.statement.parameter_types.push_back(TypeOf(ref));
+  const std::string rows = absl::StrCat("$", bound.parameters.size() + 1, "::bigint");
+  bound.statement.parameter_types.push_back(kInt8);
+  const std::string keys = absl::StrJoin(names, ", ");
+  const std::string behind =
+      absl::StrCat(" FROM ", relation_.name_sql,
+                   has_lower ? absl::StrCat(" WHERE ", RowSql(names), " > ", RowSql(lowers)) : "");
+  std::string found;
+  if (where == nullptr) {
+    found = absl::StrCat("SELECT ", absl::StrJoin(selected, ", "), ", ", rows, " AS matched",
+                         behind, " ORDER BY ", keys, " LIMIT 1 OFFSET ", rows, " - 1");
+  } else {
+    found = absl::StrCat("SELECT * FROM (SELECT ", absl::StrJoin(selected, ", "),
+                         ", count(*) FILTER (WHERE ", condition,
+                         ") OVER w AS matched, row_number() OVER w AS looked_at", behind,
+                         " WINDOW w AS (ORDER BY ", keys, " ROWS UNBOUNDED PRECEDING) ORDER BY ",
+                         keys, " LIMIT ", kMaxRowsLookedAt, ") s WHERE matched >= ", rows,
+                         " OR looked_at >= ", kMaxRowsLookedAt, " LIMIT 1");
+  }
+  bound.statement.name = has_lower ? "m_boundary" : "m_boundary_first";
+  bound.statement.sql =
+      absl::StrCat("SELECT ARRAY[", absl::StrJoin(aliases, "::text, "), "::text], matched FROM (",
+                   found, ") found WHERE ", RowSql(aliases), " <= ", RowSql(uppers));
+  return bound;
 }
 
-// The end of the next batch. Without `where`: the n-th row by the index. With it: the n-th matching
-// row or the 50,000th row, whichever comes first, so that one look-up reads a bounded part of the
-// table. Any key in the range is a correct end: batches are ranges, so rows that come and go
-// meanwhile only change its size.
 absl::Status StepSql::MakeBoundary(const StepDefinition& step,
                                    const std::vector<std::string>& declared) {
   std::optional<SqlTemplate> where;
@@ -134,62 +191,22 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step,
     where = *std::move(parsed);
   }
   has_where_ = where.has_value();
-  const std::string keys = KeyList(relation_);
-  const std::string from = absl::StrCat(" FROM ", relation_.name_sql, " WHERE ");
-  for (const bool has_lower : {true, false}) {
-    BoundStatement boundary, count;
-    const std::string suffix = has_lower ? "" : "_first";
-    boundary.parameters = count.parameters = RangeParameters(has_lower);
-    std::string condition;
-    if (where) {
-      // The expression's own parameters come behind those of the range.
-      const int first = static_cast<int>(boundary.parameters.size()) + 1;
-      DUNLIN_ASSIGN_OR_RETURN(const BoundStatement rendered,
-                              Render(*where, "where", has_lower, first));
-      condition = absl::StrCat("(", rendered.statement.sql, ")");
-      for (const ParameterRef& ref : rendered.parameters) {
-        boundary.parameters.push_back(ref);
-        count.parameters.push_back(ref);
-      }
-    }
-    const std::string range = RangeSql(has_lower);
-    const std::string rows = absl::StrCat("$", boundary.parameters.size() + 1, "::bigint");
-    boundary.statement.name = absl::StrCat("m_boundary", suffix);
-    count.statement.name = absl::StrCat("m_count", suffix);
-    if (where) {
-      boundary.statement.sql =
-          absl::StrCat("SELECT k, matched FROM (SELECT ", KeyAsTextArray(relation_),
-                       " AS k, count(*) FILTER (WHERE ", condition,
-                       ") OVER w AS matched, row_number() OVER w AS looked_at", from, range,
-                       " WINDOW w AS (ORDER BY ", keys, " ROWS UNBOUNDED PRECEDING) ORDER BY ",
-                       keys, " LIMIT ", kMaxRowsLookedAt, ") s WHERE matched >= ", rows,
-                       " OR looked_at >= ", kMaxRowsLookedAt, " LIMIT 1");
-      count.statement.sql =
-          absl::StrCat("SELECT count(*) FILTER (WHERE ", condition, ")", from, range);
-    } else {
-      boundary.statement.sql =
-          absl::StrCat("SELECT ", KeyAsTextArray(relation_), ", ", rows, from, range, " ORDER BY ",
-                       keys, " LIMIT 1 OFFSET ", rows, " - 1");
-      count.statement.sql = absl::StrCat("SELECT count(*)", from, range);
-    }
-    for (BoundStatement* bound : {&boundary, &count}) {
-      for (const ParameterRef& ref : bound->parameters) {
-        if (const auto* lower = std::get_if<LowerBound>(&ref)) {
-          bound->statement.parameter_types.push_back(
-              relation_.key[static_cast<size_t>(lower->column)].type);
-        } else if (const auto* upper = std::get_if<UpperBound>(&ref)) {
-          bound->statement.parameter_types.push_back(
-              relation_.key[static_cast<size_t>(upper->column)].type);
-        } else {
-          bound->statement.parameter_types.push_back(
-              parameters_.types.at(std::get<NamedParameter>(ref).name));
-        }
-      }
-    }
-    boundary.statement.parameter_types.push_back(kInt8);
-    (has_lower ? boundary_.with_lower : boundary_.without_lower) = std::move(boundary);
-    (has_lower ? count_.with_lower : count_.without_lower) = std::move(count);
-  }
+  boundary_ = BoundaryFor(true, where ? &*where : nullptr);
+  boundary_first_ = BoundaryFor(false, where ? &*where : nullptr);
+  // The expression's own parameters come behind those of the range.
+  std::vector<ParameterRef> more;
+  if (where) more = Render(*where, "", {}).parameters;
+  count_ = MakeRange(
+      "m_count",
+      [&](const std::string& range, int parameters) {
+        const std::string filter =
+            where ? absl::StrCat(" FILTER (WHERE ",
+                                 Render(*where, "", {}, parameters + 1).statement.sql, ")")
+                  : "";
+        return absl::StrCat("SELECT count(*)", filter, " FROM ", relation_.name_sql, " WHERE ",
+                            range);
+      },
+      more);
   return absl::OkStatus();
 }
 
@@ -200,24 +217,11 @@ absl::StatusOr<StepSql> StepSql::Make(const StepDefinition& step, const Relation
   made.relation_ = relation;
   made.parameters_ = std::move(parameters);
   if (step.lock) {
-    RangeStatement lock;
-    for (const bool has_lower : {true, false}) {
-      BoundStatement bound;
-      bound.statement.name = absl::StrCat("m_lock", has_lower ? "" : "_first");
-      // Counted inside, so that no row travels.
-      bound.statement.sql = absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ", relation.name_sql,
-                                         " WHERE ", made.RangeSql(has_lower), " ORDER BY ",
-                                         KeyList(relation), " FOR NO KEY UPDATE) s");
-      bound.parameters = made.RangeParameters(has_lower);
-      for (const ParameterRef& ref : bound.parameters) {
-        const int column = std::holds_alternative<LowerBound>(ref)
-                               ? std::get<LowerBound>(ref).column
-                               : std::get<UpperBound>(ref).column;
-        bound.statement.parameter_types.push_back(relation.key[static_cast<size_t>(column)].type);
-      }
-      (has_lower ? lock.with_lower : lock.without_lower) = std::move(bound);
-    }
-    made.locks_.push_back(std::move(lock));
+    // Counted inside, so that no row travels.
+    made.locks_.push_back(made.MakeRange("m_lock", [&](const std::string& range, int) {
+      return absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ", relation.name_sql, " WHERE ",
+                          range, " ORDER BY ", KeyList(relation), " FOR NO KEY UPDATE) s");
+    }));
   }
   for (size_t i = 0; i < step.lock_statements.size(); ++i) {
     DUNLIN_ASSIGN_OR_RETURN(
@@ -236,7 +240,7 @@ absl::StatusOr<StepSql> StepSql::Make(const StepDefinition& step, const Relation
     if (sql->uses_batch()) {
       DUNLIN_ASSIGN_OR_RETURN(made.verify_, made.RenderRange(*step.verify, "m_verify", declared));
     } else {
-      DUNLIN_ASSIGN_OR_RETURN(made.verify_whole_, made.Render(*sql, "m_verify", true, 1));
+      made.verify_whole_ = made.Render(*sql, "m_verify", {});
     }
   }
   DUNLIN_RETURN_IF_ERROR(made.MakeBoundary(step, declared));
@@ -251,17 +255,16 @@ absl::StatusOr<StepSql> StepSql::MakeOnce(const StepDefinition& step,
   for (size_t i = 0; i < step.once.size(); ++i) {
     const absl::StatusOr<SqlTemplate> sql = SqlTemplate::Parse(step.once[i].sql, declared);
     if (!sql.ok()) return AtFilePosition(sql.status(), step.once[i]);
-    DUNLIN_ASSIGN_OR_RETURN(BoundStatement bound,
-                            made.Render(*sql, absl::StrCat("m_once", i), true, 1));
-    made.once_.push_back(std::move(bound));
+    made.once_.push_back(made.Render(*sql, absl::StrCat("m_once", i), {}));
   }
   return made;
 }
 
-std::vector<const BoundStatement*> StepSql::BatchStatements(const OptionalKey& lower) const {
+std::vector<const BoundStatement*> StepSql::BatchStatements(const OptionalKey& lower,
+                                                            const KeyText& upper) const {
   std::vector<const BoundStatement*> all;
-  for (const RangeStatement& lock : locks_) all.push_back(&lock.For(lower));
-  for (const RangeStatement& statement : batch_) all.push_back(&statement.For(lower));
+  for (const RangeStatement& lock : locks_) all.push_back(&lock.For(lower, upper));
+  for (const RangeStatement& statement : batch_) all.push_back(&statement.For(lower, upper));
   return all;
 }
 
@@ -283,7 +286,7 @@ pg::Command StepSql::Bind(const BoundStatement& statement, const OptionalKey& lo
 
 pg::Command StepSql::BoundaryCommand(const OptionalKey& lower, const KeyText& upper,
                                      int64_t rows) const {
-  pg::Command command = Bind(boundary_.For(lower), lower, upper);
+  pg::Command command = Bind(lower ? boundary_ : boundary_first_, lower, upper);
   command.parameters.push_back(absl::StrCat(rows));
   return command;
 }
@@ -315,14 +318,14 @@ absl::StatusOr<Boundary> StepSql::DecodeBoundary(const pg::Result& result, const
 }
 
 pg::Command StepSql::CountCommand(const OptionalKey& lower, const KeyText& upper) const {
-  return Bind(count_.For(lower), lower, upper);
+  return Bind(count_.For(lower, upper), lower, upper);
 }
 
 std::vector<pg::Statement> StepSql::AllStatements() const {
   std::vector<pg::Statement> all;
   const auto add_range = [&](const RangeStatement& range) {
-    all.push_back(range.without_lower.statement);
-    all.push_back(range.with_lower.statement);
+    all.push_back(range.first.statement);
+    for (const BoundStatement& statement : range.by_common) all.push_back(statement.statement);
   };
   for (const RangeStatement& lock : locks_) add_range(lock);
   for (const RangeStatement& statement : batch_) add_range(statement);
@@ -330,7 +333,8 @@ std::vector<pg::Statement> StepSql::AllStatements() const {
   if (verify_whole_) all.push_back(verify_whole_->statement);
   for (const BoundStatement& statement : once_) all.push_back(statement.statement);
   if (!batch_.empty()) {
-    add_range(boundary_);
+    all.push_back(boundary_first_.statement);
+    all.push_back(boundary_.statement);
     add_range(count_);
   }
   return all;

@@ -2,6 +2,7 @@
 // lease, run per batch.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,13 +35,11 @@ struct BoundStatement {
   bool counts = false;  // its own count goes into rows_changed
 };
 
-// A pair: for a range with a lower bound, and for the first one without.
+// A statement over a range of keys, in every form that two bounds may need (KeyRangeShape).
 struct RangeStatement {
-  BoundStatement with_lower;
-  BoundStatement without_lower;
-  const BoundStatement& For(const OptionalKey& lower) const {
-    return lower ? with_lower : without_lower;
-  }
+  BoundStatement first;                   // without a lower bound
+  std::vector<BoundStatement> by_common;  // by the number of leading columns that the bounds share
+  const BoundStatement& For(const OptionalKey& lower, const KeyText& upper) const;
 };
 
 // How far a batch goes.
@@ -65,7 +64,8 @@ class StepSql {
                                           BoundParameters parameters);
 
   // Locks (if any), then the statements of a batch over (lower, upper].
-  std::vector<const BoundStatement*> BatchStatements(const OptionalKey& lower) const;
+  std::vector<const BoundStatement*> BatchStatements(const OptionalKey& lower,
+                                                     const KeyText& upper) const;
   const std::vector<BoundStatement>& once() const { return once_; }
   std::optional<BoundStatement> verify_whole() const { return verify_whole_; }
   const RangeStatement* verify_range() const { return verify_ ? &*verify_ : nullptr; }
@@ -85,13 +85,21 @@ class StepSql {
   std::vector<pg::Statement> AllStatements() const;
 
  private:
-  absl::StatusOr<BoundStatement> Render(const SqlTemplate& sql, const std::string& name,
-                                        bool has_lower, int first_parameter) const;
+  BoundStatement Render(const SqlTemplate& sql, const std::string& name, KeyRangeShape shape,
+                        int first_parameter = 1) const;
   absl::StatusOr<RangeStatement> RenderRange(const SqlText& text, const std::string& name,
                                              const std::vector<std::string>& declared) const;
+  // `before`, the predicate of the range, `after`; `more`: parameters that `before` and `after` use
+  // behind those of the range.
+  using TextOf = std::function<std::string(const std::string& range, int parameters)>;
+  RangeStatement MakeRange(const std::string& name, const TextOf& text,
+                           const std::vector<ParameterRef>& more = {}) const;
   absl::Status MakeBoundary(const StepDefinition& step, const std::vector<std::string>& declared);
-  std::string RangeSql(bool has_lower) const;
-  std::vector<ParameterRef> RangeParameters(bool has_lower) const;
+  BoundStatement BoundaryFor(bool has_lower, const SqlTemplate* where) const;
+  pg::Oid TypeOf(const ParameterRef& ref) const;
+  // Every form of a range statement over this key.
+  template <typename MakeOne>
+  RangeStatement EachShape(const MakeOne& make) const;
 
   Relation relation_;
   BoundParameters parameters_;
@@ -101,7 +109,7 @@ class StepSql {
   std::optional<RangeStatement> verify_;
   std::optional<BoundStatement> verify_whole_;
   std::vector<BoundStatement> once_;
-  RangeStatement boundary_;
+  BoundStatement boundary_first_, boundary_;
   RangeStatement count_;
 };
 

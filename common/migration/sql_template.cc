@@ -157,30 +157,15 @@ class Renderer {
   void KeyRange(absl::string_view alias) {
     const absl::string_view qualifier = alias.empty() ? context_.table_qualifier : alias;
     std::vector<std::string> columns;
-    std::vector<std::string> lower;
-    std::vector<std::string> upper;
-    for (const std::string& column : context_.key_columns) {
-      const int index = static_cast<int>(columns.size());
+    for (const std::string& column : context_.key_columns)
       columns.push_back(qualifier.empty() ? column : absl::StrCat(qualifier, ".", column));
-      if (context_.has_lower) lower.push_back(Number(LowerBound{index}));
-    }
-    for (size_t i = 0; i < columns.size(); ++i) {
-      upper.push_back(Number(UpperBound{static_cast<int>(i)}));
-    }
-    std::string predicate = "(";
-    if (context_.has_lower) absl::StrAppend(&predicate, Row(columns), " > ", Row(lower), " AND ");
-    absl::StrAppend(&predicate, Row(columns), " <= ", Row(upper), ")");
-    Append(predicate);
+    Append(KeyRangeSql(columns, context_.range,
+                       [this](const ParameterRef& ref) { return Number(ref); }));
   }
 
   RenderedSql Finish() { return std::move(out_); }
 
  private:
-  // Trap 2: a composite key is compared as a row, which an index can follow.
-  static std::string Row(const std::vector<std::string>& items) {
-    return items.size() == 1 ? items[0] : absl::StrCat("(", absl::StrJoin(items, ", "), ")");
-  }
-
   std::string Number(const ParameterRef& ref) {
     auto& all = out_.parameters;
     const auto found = std::find(all.begin(), all.end(), ref);

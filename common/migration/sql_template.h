@@ -11,31 +11,17 @@
 #include "absl/strings/string_view.h"
 
 #include "common/migration/identifier.h"
+#include "common/migration/key_range.h"
 #include "common/migration/sql_lexer.h"
 
 namespace dunlin {
-
-// What a `$n` of a rendered statement stands for.
-struct LowerBound {
-  int column;  // 0-based key column
-  bool operator==(const LowerBound&) const = default;
-};
-struct UpperBound {
-  int column;
-  bool operator==(const UpperBound&) const = default;
-};
-struct NamedParameter {
-  std::string name;  // a declared parameter, or "started_at"
-  bool operator==(const NamedParameter&) const = default;
-};
-using ParameterRef = std::variant<LowerBound, UpperBound, NamedParameter>;
 
 struct RenderContext {
   std::string table_sql;        // the relation, quoted and qualified: what `:table` becomes
   std::string table_qualifier;  // the relation's own name, quoted, unqualified: qualifies columns
                                 // of a bare `:batch`
   std::vector<std::string> key_columns;  // quoted identifiers
-  bool has_lower = true;    // false: the range begins at the beginning, only `key <= upper`
+  KeyRangeShape range = {};
   int first_parameter = 1;  // above 1 for an expression inside a statement that has its own
 };
 
@@ -72,8 +58,7 @@ class SqlTemplate {
   // Whether it changes rows: by its verb, or in a CTE of a SELECT.
   bool modifies() const { return modifies_; }
 
-  // Key range as a row comparison (trap 2): `((a, b) > ($1, $2) AND (a, b) <= ($3, $4))`; one
-  // column: `(a > $1 AND a <= $2)`.
+  // `:batch` becomes KeyRangeSql().
   RenderedSql Render(const RenderContext& context) const;
 
   // Advice for `check` (trap 12): sentences, such as that an OR beside :batch leaves rows unbound.

@@ -87,18 +87,19 @@ LedgerShard AgentTest::PlanOneShard() {
 }
 
 std::shared_ptr<LeaseHandle> AgentTest::Grant(const LedgerShard& shard, int64_t epoch) {
-  return std::make_shared<LeaseHandle>(Lease{.id = LeaseId(MakeUuid()),
-                                             .run = run_,
-                                             .duration = absl::Minutes(5),
-                                             .limits = {},
-                                             .work = ShardWork{.id = shard.id,
-                                                               .step = shard.step,
-                                                               .relation = shard.relation,
-                                                               .lower = shard.lower,
-                                                               .upper = shard.upper,
-                                                               .epoch = Epoch(epoch),
-                                                               .rows_total = shard.rows_total}},
-                                       SystemClock().Monotonic(), SystemClock());
+  return std::make_shared<LeaseHandle>(
+      Lease{.id = LeaseId(MakeUuid()),
+            .run = run_,
+            .duration = absl::Minutes(5),
+            .limits = {.batch_time = definition_.limits.batch_time},
+            .work = ShardWork{.id = shard.id,
+                              .step = shard.step,
+                              .relation = shard.relation,
+                              .lower = shard.lower,
+                              .upper = shard.upper,
+                              .epoch = Epoch(epoch),
+                              .rows_total = shard.rows_total}},
+      SystemClock().Monotonic(), SystemClock());
 }
 
 ShardOutcome AgentTest::Work(LeaseHandle& handle) {

@@ -119,6 +119,66 @@ TEST_F(WorkerTest, Trap10_AGroupOfEqualKeysStaysInOneBatch) {
   EXPECT_EQ(Int("SELECT rows_done FROM dunlin.shard"), 9'000);
 }
 
+// Keys of several columns, in batches small enough that bounds fall everywhere.
+struct KeyLayout {
+  const char* name;
+  bool large_groups;  // of equal first columns, without updates of the index
+  const char* create;
+};
+class CompositeKeyTest : public WorkerTest, public ::testing::WithParamInterface<KeyLayout> {};
+
+TEST_P(CompositeKeyTest, Trap02_EachRowOnceAndNoBatchReadsTheRestOfItsGroup) {
+  Exec(GetParam().create);
+  Exec("VACUUM (ANALYZE) items");
+  UseCountUp(
+      "limits: {batch_time: 5ms}\nverify: SELECT count(*) FROM items WHERE n <> 1 AND :batch\n");
+  std::vector<LedgerShard> shards = PlanRun();
+  Exec("SELECT pg_stat_reset()");
+  const auto handle = Grant(shards.at(0), 1);
+  handle->RequestSplit();
+  EXPECT_TRUE(Work(*handle).done);
+  for (const LedgerShard& shard : Shards()) {
+    EXPECT_TRUE(shard.done || Work(shard, 1).done);
+  }
+  EXPECT_EQ(RowsNot(1), 0);
+  const int64_t rows = Int("SELECT count(*) FROM items");
+  EXPECT_EQ(Int("SELECT sum(rows_changed)::bigint FROM dunlin.shard"), rows);
+  // Counters of a session come with its end.
+  const auto pages_read = [&] {
+    return Int(
+        "SELECT coalesce(sum(idx_blks_hit + idx_blks_read), 0)::bigint FROM "
+        "pg_statio_user_tables WHERE relname = 'items'");
+  };
+  const int64_t pages = Int("SELECT pg_relation_size('items_pkey') / 8192");
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] { return pages_read() >= pages; }));
+  // The whole index a few times, not the rest of a group in each batch.
+  if (GetParam().large_groups) EXPECT_LT(pages_read(), 10 * pages);
+  EXPECT_LE(Int("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'items'"), 4)
+      << "some batch read the whole table";
+}
+
+const KeyLayout kKeyLayouts[] = {
+    {"few_large_groups", true,
+     "CREATE TABLE items (tenant text, id bigint, n int NOT NULL DEFAULT 0, PRIMARY KEY (tenant, "
+     "id)) WITH (fillfactor = 60); INSERT INTO items SELECT 't' || g % 2, g FROM "
+     "generate_series(1, 48000) g"},
+    {"many_small_groups", false,
+     "CREATE TABLE items (tenant bigint, id uuid, n int NOT NULL DEFAULT 0, PRIMARY KEY (tenant, "
+     "id)) WITH (fillfactor = 60); INSERT INTO items SELECT g / 3, md5(g::text)::uuid FROM "
+     "generate_series(1, 48000) g"},
+    {"three_columns", true,
+     "CREATE TABLE items (a int, b text COLLATE \"en-x-icu\", c bigint, n int NOT NULL DEFAULT 0, "
+     "PRIMARY KEY (a, b, c)) WITH (fillfactor = 60); INSERT INTO items SELECT g % 2, CASE WHEN g % "
+     "5 < 3 THEN 'B' ELSE 'a' || g % 7 END, g FROM generate_series(1, 48000) g"},
+    // 1.0 and 1.00 are one value and two texts.
+    {"equal_values_that_differ_as_text", false,
+     "CREATE TABLE items (a numeric, b bigint, n int NOT NULL DEFAULT 0, PRIMARY KEY (a, b)) WITH "
+     "(fillfactor = 60); INSERT INTO items SELECT CASE g % 3 WHEN 0 THEN 1.0 WHEN 1 THEN 1.00 ELSE "
+     "2.000 END, g FROM generate_series(1, 48000) g"},
+};
+INSTANTIATE_TEST_SUITE_P(Keys, CompositeKeyTest, ::testing::ValuesIn(kKeyLayouts),
+                         [](const auto& layout) { return std::string(layout.param.name); });
+
 TEST_F(WorkerTest, Trap21_AnotherCollationVersionThanAtPlanPausesTheRun) {
   Exec(
       "CREATE TABLE items (id text COLLATE \"en-x-icu\" PRIMARY KEY, n int NOT NULL DEFAULT 0); "

@@ -48,7 +48,8 @@ TEST(SqlTemplateTest, Trap02_ACompositeKeyIsComparedAsARow) {
       Parsed("UPDATE t r SET a = 1 WHERE :batch(r)").Render(Context({"a", "\"B\""}));
   EXPECT_EQ(
       out.sql,
-      "UPDATE t r SET a = 1 WHERE ((r.a, r.\"B\") > ($1, $2) AND (r.a, r.\"B\") <= ($3, $4))");
+      "UPDATE t r SET a = 1 WHERE ((r.a, r.\"B\") > ($1, $2) AND (r.a, r.\"B\") <= ($3, $4) AND "
+      "(r.a = $1 AND r.\"B\" > $2 OR r.a > $1 AND r.a < $3 OR r.a = $3 AND r.\"B\" <= $4))");
   EXPECT_THAT(out.parameters,
               ElementsAre(ParameterRef(LowerBound{0}), ParameterRef(LowerBound{1}),
                           ParameterRef(UpperBound{0}), ParameterRef(UpperBound{1})));
@@ -56,13 +57,15 @@ TEST(SqlTemplateTest, Trap02_ACompositeKeyIsComparedAsARow) {
 
 TEST(SqlTemplateTest, TheFirstRangeHasNoLowerBound) {
   RenderContext one = Context();
-  one.has_lower = false;
+  one.range.has_lower = false;
   EXPECT_EQ(Parsed("SELECT 1 FROM t r WHERE :batch(r)").Render(one).sql,
             "SELECT 1 FROM t r WHERE (r.id <= $1)");
   RenderContext two = Context({"a", "b"});
-  two.has_lower = false;
+  two.range.has_lower = false;
   const RenderedSql out = Parsed("SELECT 1 FROM t r WHERE :batch(r)").Render(two);
-  EXPECT_EQ(out.sql, "SELECT 1 FROM t r WHERE ((r.a, r.b) <= ($1, $2))");
+  EXPECT_EQ(out.sql,
+            "SELECT 1 FROM t r WHERE ((r.a, r.b) <= ($1, $2) AND "
+            "(r.a < $1 OR r.a = $1 AND r.b <= $2))");
   EXPECT_THAT(out.parameters,
               ElementsAre(ParameterRef(UpperBound{0}), ParameterRef(UpperBound{1})));
 }
