@@ -7,8 +7,10 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <random>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -62,15 +64,19 @@ int64_t WriteContents(const std::string& output, int64_t rows) {
   // The head of an old list, and a path that is not UTF-8: both are skipped.
   out << "FILE                LOCATION\nusr/share/caf\xe9 misc/latin1\n";
   int64_t written = 0;
+  std::vector<std::string> lines;
   for (int copy = 0; !files.empty() && written < rows; ++copy) {
     for (const auto& [path, packages] : files) {
-      out << "srv/Root-" << copy << "/" << path << "      ";
+      std::string line = absl::StrCat("srv/Root-", copy, "/", path, "      ");
       for (size_t i = 0; i < packages.size(); ++i)
-        out << (i > 0 ? "," : "") << "misc/" << packages[i];
-      out << "\n";
+        absl::StrAppend(&line, i > 0 ? "," : "", "misc/", packages[i]);
+      lines.push_back(std::move(line));
       written += static_cast<int64_t>(packages.size());
     }
   }
+  // In the order of the key the heap would make every plan look good.
+  std::shuffle(lines.begin(), lines.end(), std::mt19937(1));
+  for (const std::string& line : lines) out << line << "\n";
   return written;
 }
 
