@@ -140,7 +140,7 @@ struct Agent::Impl {
                      const SessionFactory& factory) {
     const ShardWork& shard = std::get<ShardWork>(handle.lease().work);
     ShardWorker worker(
-        handle, definition, factory, crashes,
+        handle, definition, factory, crashes, sizes,
         [&](const SplitReport& split) { return ReportSplit(handle, split); }, clock);
     const ShardOutcome outcome = worker.Run();
     if (!outcome.done) {
@@ -198,6 +198,7 @@ struct Agent::Impl {
   CoordinatorClient client;
   DefinitionSource definitions;
   CrashMemory crashes;
+  SizeMemory sizes;
   std::map<std::string, SessionFactory> sessions;
   std::vector<std::unique_ptr<TargetMonitor>> monitors;
   Mutex mutex;

@@ -112,6 +112,10 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
                                    .any_migration = true,
                                    .name = "local"});
   if (!agent.ok()) return Complain(agent.status());
+  Client client({channel}, absl::StrCat("database ", pg::DescribeDsn(*dsn)));
+  std::vector<std::string> live;
+  const int started = StartFiles(client, global, options.start, *files, " --database …", live);
+  // Behind the start, so that it finds the runs when it first asks for work.
   std::jthread worker([&](std::stop_token stop) { (*agent)->Run(stop); });
   std::atomic<bool> lock_lost = false;
   std::jthread guard([&](std::stop_token stop) {
@@ -125,9 +129,6 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
     kill(getpid(), SIGTERM);
   });
 
-  Client client({channel}, absl::StrCat("database ", pg::DescribeDsn(*dsn)));
-  std::vector<std::string> live;
-  const int started = StartFiles(client, global, options.start, *files, " --database …", live);
   const int watched = live.empty() ? kDone : WatchToEnd(client, global, live);
   guard.request_stop();
   // Drains: the batches in flight end and are checkpointed, the leases are released.

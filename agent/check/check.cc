@@ -101,7 +101,7 @@ absl::StatusOr<std::optional<SampleRange>> FindSampleRange(pg::Connection& conne
                                                            const Relation& relation,
                                                            const StepSql& sql) {
   constexpr int64_t kRows = 1'000;
-  DUNLIN_ASSIGN_OR_RETURN(const KeyPlan keys, PlanKeySpace(connection, relation, Filter(), 1));
+  DUNLIN_ASSIGN_OR_RETURN(const KeyPlan keys, PlanKeySpace(connection, relation, Filter(), 1, 1));
   if (keys.uppers.empty()) return std::optional<SampleRange>();
   const KeyText& last = keys.uppers.back();
   SampleRange range;

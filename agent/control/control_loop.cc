@@ -13,6 +13,9 @@ constexpr absl::Duration kLogEvery = absl::Minutes(1);
 // second.
 constexpr absl::Duration kRetryBase = absl::Milliseconds(100);
 constexpr absl::Duration kRetryCap = absl::Seconds(1);
+// With a free slot and a live run, work may come any moment: asked for soon, then ever less often,
+// up to the interval of heartbeats, so that many idle agents are no load.
+constexpr absl::Duration kIdlePollBase = absl::Milliseconds(40);
 }  // namespace
 
 ControlLoop::ControlLoop(Options options, CoordinatorClient& client,
@@ -87,8 +90,9 @@ void ControlLoop::Heartbeat() {
   backoff_.Reset();
   last_log_ = -absl::InfiniteDuration();
   next_heartbeat_ = sent_at + registration_.heartbeat_interval;
-  work_available_ = answer->work_available;
-  if (answer->runs_live || !reports.empty()) last_live_ = clock_.Monotonic();
+  if (answer->runs_live && !runs_live_) idle_poll_ = kIdlePollBase;
+  runs_live_ = answer->runs_live;
+  if (runs_live_ || !reports.empty()) last_live_ = clock_.Monotonic();
   Apply(*answer, sent_at);
 }
 
@@ -124,6 +128,7 @@ void ControlLoop::Acquire() {
     slot_freed_ = false;
     free = options_.slots - static_cast<int>(held_.size());
   }
+  next_acquire_ = absl::InfiniteDuration();
   if (free <= 0) return;
   if (acquire_id_.empty()) acquire_id_ = MakeUuid();
   const absl::Duration sent_at = clock_.Monotonic();
@@ -135,7 +140,12 @@ void ControlLoop::Acquire() {
     return;
   }
   acquire_id_.clear();
-  work_available_ = !leases->empty();
+  if (!leases->empty()) idle_poll_ = kIdlePollBase;
+  const bool room = free > static_cast<int>(leases->size());
+  if (room && runs_live_) {
+    next_acquire_ = clock_.Monotonic() + idle_poll_;
+    idle_poll_ = std::min(2 * idle_poll_, registration_.heartbeat_interval);
+  }
   for (Lease& lease : *leases) {
     auto handle = std::make_shared<LeaseHandle>(std::move(lease), sent_at, clock_);
     {
@@ -162,7 +172,7 @@ void ControlLoop::Drain() {
 void ControlLoop::WaitForNext(std::stop_token stop) {
   MutexLock lock(mutex_);
   while (!slot_freed_ && !(stop.stop_requested() && !draining_)) {
-    const absl::Duration left = next_heartbeat_ - clock_.Monotonic();
+    const absl::Duration left = std::min(next_heartbeat_, next_acquire_) - clock_.Monotonic();
     if (left <= absl::ZeroDuration()) return;
     wake_.WaitFor(mutex_, left);
   }

@@ -69,7 +69,9 @@ class ControlLoop {
   absl::Duration last_live_ = absl::ZeroDuration();
   absl::Duration last_log_ = -absl::InfiniteDuration();
   absl::Duration next_heartbeat_ = absl::ZeroDuration();
-  bool work_available_ = true;
+  absl::Duration next_acquire_ = absl::InfiniteDuration();
+  absl::Duration idle_poll_ = absl::ZeroDuration();
+  bool runs_live_ = false;
 
   mutable Mutex mutex_;
   CondVar wake_;

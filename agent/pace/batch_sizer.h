@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -19,7 +20,8 @@ class BatchSizer {
   static constexpr int64_t kMinRows = 1;
   static constexpr int64_t kMaxRows = 50'000;
 
-  explicit BatchSizer(absl::Duration batch_time) : batch_time_(batch_time) {}
+  explicit BatchSizer(absl::Duration batch_time, int64_t first_rows = kFirstRows)
+      : batch_time_(batch_time), rows_(std::clamp(first_rows, kMinRows, kMaxRows)) {}
 
   int64_t rows() const { return rows_; }
   void set_batch_time(absl::Duration batch_time) { batch_time_ = batch_time; }
@@ -34,7 +36,7 @@ class BatchSizer {
   void Shrink(int64_t divisor);
 
   absl::Duration batch_time_;
-  int64_t rows_ = kFirstRows;
+  int64_t rows_;
   double rows_per_second_ = 0;  // 0 = nothing measured yet
   bool learning_ = true;
   int no_growth_batches_ = 0;

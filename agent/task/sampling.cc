@@ -17,11 +17,18 @@ namespace {
 
 constexpr int64_t kBlockBytes = 8192;
 constexpr int64_t kBlocksSampled = 8192;
+// Rows are only counted, so fewer blocks say enough: 3 %.
+constexpr int64_t kBlocksCounted = 1024;
 // Rows taken of each sampled block: neighbours in the heap are often neighbours by key, so more say
 // little new.
 constexpr double kRowsPerBlock = 4;
 // Fewer rows than this are a matter of a second: several shards would be only ceremony.
-constexpr int64_t kRowsPerShard = 25'000;
+constexpr int64_t kRowsPerShardMin = 25'000;
+// A shard costs some 30 ms of claim and connection; of so many rows (half a second) that is little.
+constexpr int64_t kRowsPerShard = 100'000;
+// So many shards for each slot, if there are rows enough, that the slots end at about the same
+// time.
+constexpr int kShardsPerSlot = 4;
 constexpr int kDefaultShardsMax = 64;
 constexpr int64_t kMinRowsToSplit = 2'000;
 constexpr absl::Duration kPlanTimeout = absl::Minutes(5);
@@ -84,13 +91,14 @@ std::string TypedKey(const Relation& relation, absl::string_view column) {
 
 }  // namespace
 
-int ShardCountFor(int64_t rows, int shards_max) {
+int ShardCountFor(int64_t rows, int slots, int shards_max) {
   const int most = shards_max > 0 ? shards_max : kDefaultShardsMax;
-  return static_cast<int>(std::clamp<int64_t>(rows / kRowsPerShard, 1, most));
+  const int64_t for_slots = std::min<int64_t>(rows / kRowsPerShardMin, kShardsPerSlot * slots);
+  return static_cast<int>(std::clamp<int64_t>(std::max(rows / kRowsPerShard, for_slots), 1, most));
 }
 
 absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
-                                     const Filter& filter, int shards_max) {
+                                     const Filter& filter, int slots, int shards_max) {
   const pg::CallOptions options{.timeout = kPlanTimeout};
   KeyPlan plan;
   DUNLIN_ASSIGN_OR_RETURN(
@@ -103,20 +111,27 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result bytes,
                           connection.Execute(sql::kRelationBytes, {absl::StrCat(relation.oid)}));
   const int64_t blocks = std::max<int64_t>(1, bytes.Int(0, 0) / kBlockBytes);
-  const double percent =
-      std::min(100.0, 100.0 * static_cast<double>(kBlocksSampled) / static_cast<double>(blocks));
-  const std::string sample = absl::StrCat(" FROM ", relation.name_sql, " TABLESAMPLE SYSTEM (",
-                                          absl::StrFormat("%.6f", percent), ")");
-  pg::Statement count{
-      "", absl::StrCat("SELECT count(*), count(*) FILTER (WHERE ", filter.sql, ")", sample),
-      filter.types};
+  const auto percent_of = [&](int64_t sampled) {
+    return std::min(100.0, 100.0 * static_cast<double>(sampled) / static_cast<double>(blocks));
+  };
+  const auto sample_of = [&](double of) {
+    return absl::StrCat(" FROM ", relation.name_sql, " TABLESAMPLE SYSTEM (",
+                        absl::StrFormat("%.6f", of), ")");
+  };
+  const double percent_counted = percent_of(kBlocksCounted);
+  const double percent = percent_of(kBlocksSampled);
+  const std::string sample = sample_of(percent);
+  pg::Statement count{"",
+                      absl::StrCat("SELECT count(*), count(*) FILTER (WHERE ", filter.sql, ")",
+                                   sample_of(percent_counted)),
+                      filter.types};
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
                           connection.Execute(count, filter.parameters, options));
-  const double scale = 100.0 / percent;
+  const double scale = 100.0 / percent_counted;
   const auto rows_all = static_cast<int64_t>(static_cast<double>(counted.Int(0, 0)) * scale);
   plan.rows_total = static_cast<int64_t>(static_cast<double>(counted.Int(0, 1)) * scale);
 
-  const int shards = ShardCountFor(rows_all, shards_max);
+  const int shards = ShardCountFor(rows_all, slots, shards_max);
   if (shards > 1) {
     const double rows_per_block =
         std::max(1.0, static_cast<double>(rows_all) / static_cast<double>(blocks));

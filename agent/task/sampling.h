@@ -26,8 +26,9 @@ struct KeyPlan {
   int64_t rows_total = 0;       // estimate of rows that match the filter
 };
 
-// Rows that one shard should have at least, and shards that are worth making at most.
-int ShardCountFor(int64_t rows, int shards_max);
+// How many shards are worth making of so many rows: enough to keep `slots` busy to the end, and few
+// enough that a shard's own cost is small. At most `shards_max` (0 = 64).
+int ShardCountFor(int64_t rows, int slots, int shards_max);
 
 // Plans shards from a sample of heap blocks (TABLESAMPLE SYSTEM: J. Vitter-style block sampling in
 // the server), a few rows of each, never by reading the table. It needs no statistics, works for
@@ -35,7 +36,7 @@ int ShardCountFor(int64_t rows, int shards_max);
 // b blocks a shard, sizes differ by about 1/sqrt(b) when the heap is in key order (the worst case);
 // 8,192 blocks over 64 shards: 9 %. Tables below 64 MiB are read whole.
 absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
-                                     const Filter& filter, int shards_max);
+                                     const Filter& filter, int slots, int shards_max);
 
 // A key near the middle of (from, upper], for a split; nullopt when too little is left.
 // `rows_left`: an estimate.

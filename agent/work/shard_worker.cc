@@ -38,7 +38,7 @@ std::vector<std::string> ParameterNames(const Definition& definition) {
 }  // namespace
 
 ShardWorker::ShardWorker(LeaseHandle& handle, const Definition& definition,
-                         const SessionFactory& sessions, CrashMemory& crashes,
+                         const SessionFactory& sessions, CrashMemory& crashes, SizeMemory& sizes,
                          ReportSplitFn report_split, Clock& clock)
     : handle_(handle),
       work_(WorkOf(handle)),
@@ -46,10 +46,11 @@ ShardWorker::ShardWorker(LeaseHandle& handle, const Definition& definition,
       step_(definition.steps[static_cast<size_t>(work_.step)]),
       sessions_(sessions),
       crashes_(crashes),
+      sizes_(sizes),
       report_split_(std::move(report_split)),
       clock_(clock),
       backoff_(kBackoffBase, kBackoffCap, Random01),
-      sizer_(handle.limits().batch_time),
+      sizer_(handle.limits().batch_time, sizes.FirstRows(handle.lease().run.id, work_.step)),
       rows_total_(work_.rows_total) {}
 
 ShardOutcome ShardWorker::Run() {
@@ -243,6 +244,7 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
     next_.reset();
   } else {
     sizer_.Committed(boundary.rows, outcome.locks_held);
+    sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
   }
   limiter_.Spent(boundary.rows, handle_.limits().rows_per_second, began);
   handle_.SetWaiting("");
@@ -291,6 +293,7 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome,
       break;
     case ErrorAction::kRetrySmaller:
       sizer_.TimedOut();
+      sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
       wait = backoff_.Next();
       reason =
           absl::StrCat("backs off ", absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),

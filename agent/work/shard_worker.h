@@ -13,6 +13,7 @@
 #include "agent/work/batch_runner.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/lease_handle.h"
+#include "agent/work/size_memory.h"
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/migration/definition.h"
@@ -39,7 +40,7 @@ class ShardWorker {
  public:
   // References outlive the worker.
   ShardWorker(LeaseHandle& handle, const Definition& definition, const SessionFactory& sessions,
-              CrashMemory& crashes, ReportSplitFn report_split, Clock& clock);
+              CrashMemory& crashes, SizeMemory& sizes, ReportSplitFn report_split, Clock& clock);
   ShardOutcome Run();
 
  private:
@@ -69,6 +70,7 @@ class ShardWorker {
   const StepDefinition& step_;
   const SessionFactory& sessions_;
   CrashMemory& crashes_;
+  SizeMemory& sizes_;
   ReportSplitFn report_split_;
   Clock& clock_;
   Backoff backoff_;

@@ -10,7 +10,7 @@
 namespace dunlin::coordinator {
 namespace {
 // One indexed look-up for all watched runs; people cannot tell it from at once.
-constexpr absl::Duration kInterval = absl::Milliseconds(150);
+constexpr absl::Duration kInterval = absl::Milliseconds(100);
 }  // namespace
 
 RevisionHub::RevisionHub(Store& store) : store_(store) {

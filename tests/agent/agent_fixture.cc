@@ -104,7 +104,7 @@ std::shared_ptr<LeaseHandle> AgentTest::Grant(const LedgerShard& shard, int64_t 
 
 ShardOutcome AgentTest::Work(LeaseHandle& handle) {
   ShardWorker worker(
-      handle, definition_, *sessions_, crashes_,
+      handle, definition_, *sessions_, crashes_, sizes_,
       [this](const SplitReport& split) {
         splits_.push_back(split);
         return true;

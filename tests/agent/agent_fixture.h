@@ -68,6 +68,7 @@ class AgentTest : public ::testing::Test {
   Definition definition_;
   std::unique_ptr<SessionFactory> sessions_;
   CrashMemory crashes_;
+  SizeMemory sizes_;
   std::vector<SplitReport> splits_;
   int64_t task_epoch_ = 0;
 };

@@ -46,7 +46,7 @@ TEST_F(WorkerTest, I2_ASplitWhoseReportIsNotTakenIsFoundInTheLedger) {
   const auto handle = Grant(shard_, 1);
   handle->RequestSplit();
   ShardWorker worker(
-      *handle, definition_, *sessions_, crashes_, [](const SplitReport&) { return false; },
+      *handle, definition_, *sessions_, crashes_, sizes_, [](const SplitReport&) { return false; },
       SystemClock());
   const ShardOutcome outcome = worker.Run();
   EXPECT_FALSE(outcome.done);
