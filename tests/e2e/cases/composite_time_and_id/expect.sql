@@ -1,0 +1,1 @@
+(SELECT * FROM readings EXCEPT SELECT * FROM expected) UNION ALL (SELECT * FROM expected EXCEPT SELECT * FROM readings) LIMIT 1

@@ -1,0 +1,1 @@
+SELECT id FROM animals WHERE n <> 1 LIMIT 1

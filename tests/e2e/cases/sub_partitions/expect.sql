@@ -1,0 +1,1 @@
+SELECT id FROM metrics WHERE n <> 2 LIMIT 1
