@@ -60,6 +60,12 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
   for (const absl::string_view part :
        absl::StrSplit(options.coordinator, ',', absl::SkipWhitespace())) {
     DUNLIN_RETURN_IF_ERROR(ValidateAddress(part));
+    if (!IsLoopback(part) && !options.insecure) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "coordinator ", part,
+          " is not on loopback and is spoken to in plain text for now; say --insecure (or set "
+          "DUNLIN_INSECURE) if every host on the way is trusted"));
+    }
     channels.push_back(MakeChannel(std::string(part)));
   }
   connection.client = std::make_unique<Client>(std::move(channels),

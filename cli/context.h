@@ -14,6 +14,7 @@ namespace dunlin::cli {
 struct GlobalOptions {
   std::string coordinator;  // HOST:PORT[,HOST:PORT]
   std::string database;     // DSN or @FILE
+  bool insecure = false;    // plain text to addresses that are not loopback
   std::string operator_name;
   std::string output = "text";
   bool json() const { return output == "json"; }

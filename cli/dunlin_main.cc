@@ -44,6 +44,8 @@ struct Everything {
 void AddGlobals(CLI::App& app, GlobalOptions& global) {
   app.add_option("--coordinator", global.coordinator, "HOST:PORT[,HOST:PORT…] of the coordinators")
       ->envname("DUNLIN_COORDINATOR");
+  app.add_flag("--insecure", global.insecure, "allow plain text to coordinators not on loopback")
+      ->envname("DUNLIN_INSECURE");
   app.add_option("--database", global.database,
                  "DSN or @FILE of a database that `dunlin local` works on")
       ->envname("DUNLIN_DATABASE");

@@ -83,6 +83,7 @@ void ControlLoop::Heartbeat() {
     return;
   }
   if (!answer.ok()) {
+    last_live_ = clock_.Monotonic();  // unknown: who cannot ask is not idle
     LogTrouble("heartbeat_failed", answer.status());
     next_heartbeat_ = clock_.Monotonic() + backoff_.Next();
     return;
@@ -192,6 +193,7 @@ void ControlLoop::Run(std::stop_token stop) {
       if (draining_ && held_.empty()) return;
     }
     if (!registered_ && !Register()) {
+      last_live_ = clock_.Monotonic();
       // Draining without a coordinator: the leases end by themselves, the workers at their next
       // look.
       clock_.SleepFor(backoff_.Next(), draining_ ? std::stop_token() : stop);

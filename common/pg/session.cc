@@ -9,6 +9,9 @@ std::string Milliseconds(absl::Duration duration) {
   return absl::StrCat(absl::ToInt64Milliseconds(duration));
 }
 
+// The timer costs a batch some percent, and its statements end before it would fire.
+constexpr absl::Duration kClientCheck = absl::Seconds(5);
+
 }  // namespace
 
 ConnectOptions MakeSessionOptions(const SessionPins& pins) {
@@ -34,9 +37,11 @@ ConnectOptions MakeSessionOptions(const SessionPins& pins) {
       {"row_security", "off"},
       {"max_parallel_workers_per_gather", "0"},
       {"jit", "off"},
-      {"client_connection_check_interval", "1000"},
       {"client_min_messages", "warning"},
   };
+  // A statement that may take minutes ends soon after its client has died.
+  if (pins.statement_timeout > kClientCheck)
+    options.settings.emplace_back("client_connection_check_interval", Milliseconds(kClientCheck));
   if (pins.force_custom_plan) options.settings.emplace_back("plan_cache_mode", "force_custom_plan");
   return options;
 }

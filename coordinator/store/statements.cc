@@ -216,6 +216,8 @@ WHERE r.target = ANY ($1::text[]) AND r.state IN ('PENDING', 'PLANNING', 'RUNNIN
              WHERE s.run = r.id AND s.step = r.step AND NOT s.done AND s.lease_id IS NULL
                AND s.not_before <= clock_timestamp())))
 ORDER BY r.id LIMIT 100)sql"};
+// The largest first, so that the end is even; equal ones in key order, which reads the heap and the
+// index as they lie.
 const S kGrantShards{"s_grant_shards", R"sql(
 UPDATE dunlin_store.shard s SET epoch = s.epoch + 1, lease_id = gen_random_uuid(), agent = $3::uuid, acquire_id = $4,
   granted_at = clock_timestamp(), expires_at = clock_timestamp() + $5::double precision * interval '1 second',
@@ -223,7 +225,7 @@ UPDATE dunlin_store.shard s SET epoch = s.epoch + 1, lease_id = gen_random_uuid(
 WHERE s.id IN (SELECT c.id FROM dunlin_store.shard c
                WHERE c.run = $1::uuid AND c.step = $2::int AND NOT c.done AND c.lease_id IS NULL
                  AND c.not_before <= clock_timestamp()
-               ORDER BY c.rows_total - c.rows_done DESC, c.id LIMIT $6::int)
+               ORDER BY c.rows_total - c.rows_done DESC, c.place LIMIT $6::int)
 RETURNING s.id, s.epoch)sql"};
 const S kGrantTask{"s_grant_task", R"sql(
 UPDATE dunlin_store.task t SET lease_id = gen_random_uuid(), agent = $2::uuid, acquire_id = $3, task_epoch = $5::bigint,

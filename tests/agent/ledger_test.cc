@@ -82,6 +82,39 @@ TEST_F(LedgerTest, I1_WithoutAnAnswerToTheCommitTheOutcomeIsInDoubt) {
   EXPECT_EQ(claimed.state.checkpoint.seq, 0) << "nothing may be inferred";
 }
 
+// COMMIT waits for a standby that is not there; then its wait is ended.
+class WaitingCommit : public LedgerTest {
+ protected:
+  BatchOutcome CommitAndEndTheWait(const std::string& how) {
+    Claimed claimed = ClaimAndPrepare(shard_, 1);
+    Exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    Exec("SELECT pg_reload_conf()");
+    BatchOutcome outcome;
+    std::jthread running([&] { outcome = claimed.RunBatch(100); });
+    const std::string waiting =
+        "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'dunlin/2%'";
+    EXPECT_TRUE(testing::Eventually(absl::Seconds(20),
+                                    [&] { return Int("SELECT count(*) " + waiting) == 1; }));
+    Exec("SELECT " + how + "(pid) " + waiting);
+    running.join();
+    EXPECT_EQ(claimed.state.checkpoint.seq, 0) << "nothing may be inferred";
+    return outcome;
+  }
+};
+
+TEST_F(WaitingCommit, I1_I4_ACommitThatIsDurableOnlyHereIsInDoubt) {
+  const BatchOutcome outcome = CommitAndEndTheWait("pg_cancel_backend");
+  EXPECT_FALSE(outcome.status.ok());
+  EXPECT_TRUE(outcome.in_doubt);
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 100) << "committed, locally";
+}
+
+TEST_F(WaitingCommit, I1_ALostAnswerToCommitIsInDoubt) {
+  const BatchOutcome outcome = CommitAndEndTheWait("pg_terminate_backend");
+  EXPECT_FALSE(outcome.status.ok());
+  EXPECT_TRUE(outcome.in_doubt);
+}
+
 TEST_F(LedgerTest, I3_ABatchOfAnOlderEpochCannotCommitAfterANewerClaim) {
   Claimed zombie = ClaimAndPrepare(shard_, 1);
   ASSERT_TRUE(zombie.RunBatch(100).status.ok());
@@ -258,6 +291,7 @@ TEST_F(LedgerTest, I12_ABatchDoesNotWaitForARowLongerThanItsLockTimeout) {
   ASSERT_TRUE(application->Query("BEGIN").ok());
   ASSERT_TRUE(application->Query("UPDATE items SET n = n WHERE id = 50").ok());
   Claimed claimed = ClaimAndPrepare(shard_, 1);
+  EXPECT_EQ(claimed.connection->Query("SHOW lock_timeout")->Text(0, 0), "100ms");
   EXPECT_EQ(pg::SqlStateOf(claimed.RunBatch(100).status), "55P03");
   ASSERT_TRUE(application->Query("COMMIT").ok());
   EXPECT_TRUE(claimed.RunBatch(100).status.ok());

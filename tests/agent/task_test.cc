@@ -77,6 +77,28 @@ TEST_F(TaskTest, I2_FinalizeRefusesABoundThatIsRightOnlyAsText) {
   ExpectMismatch("lower > upper");
 }
 
+TEST_F(TaskTest, I2_FinalizeRefusesAShardWhoseBoundsAreEqual) {
+  MakeAndPlan(kBigints);
+  Exec(
+      "DELETE FROM dunlin.shard; INSERT INTO dunlin.shard (id, run, step, relation, lower, upper) "
+      "SELECT gen_random_uuid(), r.id, 0, 'public.items', l, u FROM dunlin.run r, (VALUES "
+      "(NULL::text[], '{10}'::text[]), ('{10}', '{10}'), ('{10}', '{150000}')) v(l, u)");
+  ExpectMismatch("lower = upper");
+}
+
+TEST_F(TaskTest, I2_BoundsAreComparedAsValuesNotAsText) {
+  Exec(
+      "CREATE TABLE items (id numeric PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO items "
+      "SELECT g FROM generate_series(1, 20) g");
+  UseCountUp();
+  PlanRun();
+  Exec(
+      "DELETE FROM dunlin.shard; INSERT INTO dunlin.shard (id, run, step, relation, lower, upper) "
+      "SELECT gen_random_uuid(), r.id, 0, 'public.items', l, u FROM dunlin.run r, (VALUES "
+      "(NULL::text[], '{9.0}'::text[]), ('{9.00}', '{20}')) v(l, u)");
+  EXPECT_TRUE(std::holds_alternative<FinalizeResult>(FinalizeAll()));
+}
+
 TEST_F(TaskTest, I2_FinalizeRefusesACycleBesideTheChain) {
   MakeAndPlan(kBigints);
   Exec(
@@ -104,9 +126,11 @@ TEST_F(TaskTest, I2_TheOldPlansTaskEpochIsFencedOff) {
   UseCountUp();
   task_epoch_ = 10;
   shards_ = PlanRun();
+  Exec("UPDATE dunlin.shard SET cursor = upper, done = true");
   task_epoch_ = 3;  // a zombie
   const TaskResult zombie = Task(TaskKind::kFinalize, 0, static_cast<int64_t>(shards_.size()));
   EXPECT_FALSE(std::holds_alternative<FinalizeResult>(zombie));
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin.run WHERE outcome IS NOT NULL"), 0);
 }
 
 TEST_F(TaskTest, I2_APlanThatRunsTwiceInsertsOnce) {

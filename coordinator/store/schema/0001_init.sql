@@ -86,7 +86,8 @@ CREATE TABLE dunlin_store.shard (
   troubles integer NOT NULL DEFAULT 0,
   waiting text NOT NULL DEFAULT '',
   split_at timestamptz,
-  revision bigint NOT NULL DEFAULT 0
+  revision bigint NOT NULL DEFAULT 0,
+  place bigint GENERATED ALWAYS AS IDENTITY  -- as reported: plans report in key order
 ) WITH (fillfactor = 70);
 CREATE INDEX shard_by_run ON dunlin_store.shard (run, step);
 
