@@ -24,6 +24,7 @@
 
 namespace dunlin::agent {
 namespace {
+constexpr absl::Duration kFirstLook = absl::Milliseconds(500);
 
 std::string DefaultName() {
   std::array<char, 256> host{};
@@ -227,6 +228,9 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Make(AgentOptions options, Clock& 
   return std::unique_ptr<Agent>(new Agent(std::make_unique<Impl>(std::move(options), clock)));
 }
 
-void Agent::Run(std::stop_token stop) { impl_->control->Run(stop); }
+void Agent::Run(std::stop_token stop) {
+  for (const auto& monitor : impl_->monitors) monitor->WaitForFirstLook(kFirstLook);
+  impl_->control->Run(stop);
+}
 
 }  // namespace dunlin::agent

@@ -27,6 +27,13 @@ TargetStatus TargetMonitor::Latest() const {
   return latest_;
 }
 
+void TargetMonitor::WaitForFirstLook(absl::Duration timeout) {
+  const absl::Duration until = clock_.Monotonic() + timeout;
+  MutexLock lock(mutex_);
+  while (!has_looked_ && clock_.Monotonic() < until)
+    looked_.WaitFor(mutex_, until - clock_.Monotonic());
+}
+
 absl::StatusOr<TargetStatus> TargetMonitor::Look(std::stop_token stop) {
   if (connection_ == nullptr || connection_->broken()) {
     DUNLIN_ASSIGN_OR_RETURN(connection_, sessions_.OpenForTask(absl::Seconds(3), "", stop));
@@ -60,6 +67,8 @@ void TargetMonitor::Run(std::stop_token stop) {
     }
     {
       MutexLock lock(mutex_);
+      has_looked_ = true;
+      looked_.NotifyAll();
       latest_ = looked.ok() ? *looked : TargetStatus{.identity = {.target = target_}};
     }
     clock_.SleepFor(away ? kIntervalWhileAway : kInterval, stop);

@@ -19,6 +19,8 @@ class TargetMonitor {
   ~TargetMonitor();
   // An empty system identifier: cannot be reached at present.
   TargetStatus Latest() const;
+  // Until it has looked once, at most `timeout`: an agent that asks for work before gets none.
+  void WaitForFirstLook(absl::Duration timeout);
 
  private:
   void Run(std::stop_token stop);
@@ -29,6 +31,8 @@ class TargetMonitor {
   Clock& clock_;
   std::unique_ptr<pg::Connection> connection_;  // of the thread
   mutable Mutex mutex_;
+  CondVar looked_;
+  bool has_looked_ ABSL_GUARDED_BY(mutex_) = false;
   TargetStatus latest_ ABSL_GUARDED_BY(mutex_);
   std::jthread thread_;  // last: stops before the rest goes
 };

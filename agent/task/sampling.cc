@@ -22,6 +22,8 @@ constexpr int64_t kBlocksCounted = 1024;
 // Rows taken of each sampled block: neighbours in the heap are often neighbours by key, so more say
 // little new.
 constexpr double kRowsPerBlock = 4;
+// Of a table with few blocks so many rows all the same; sorting more takes longer than it is worth.
+constexpr double kRowsSampledMin = 50'000;
 // Fewer rows than this are a matter of a second: several shards would be only ceremony.
 constexpr int64_t kRowsPerShardMin = 25'000;
 // A shard costs some 30 ms of claim and connection; of so many rows (half a second) that is little.
@@ -135,7 +137,8 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   if (shards > 1) {
     const double rows_per_block =
         std::max(1.0, static_cast<double>(rows_all) / static_cast<double>(blocks));
-    const double keep = percent >= 100.0 ? 1.0 : std::min(1.0, kRowsPerBlock / rows_per_block);
+    const double keep = std::min(1.0, std::max(kRowsPerBlock / rows_per_block,
+                                               kRowsSampledMin / static_cast<double>(rows_all)));
     const std::string aliases = AliasList(relation, "");
     // Bounds at equal shares of the sample; equal keys collapse, and the largest key ends the last
     // shard: rows that came behind it meanwhile are no bounds.

@@ -232,6 +232,8 @@ absl::Status Store::GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRe
   for (size_t row = 0; row < candidates.rows.size(); ++row) {
     DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
     if (!MayWork(run.state)) continue;
+    // One that waited for an agent has one now; the sweep would see it a moment later.
+    if (run.state == RunState::kPending) DUNLIN_RETURN_IF_ERROR(run.Settle());
     DUNLIN_RETURN_IF_ERROR(GrantTasks(tx, run, request, left));
     DUNLIN_ASSIGN_OR_RETURN(demands.emplace_back(), DemandOf(tx, run));
     runs.push_back(std::move(run));

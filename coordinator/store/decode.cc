@@ -66,8 +66,8 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   const int64_t rows_done = result.Int(row, 6);
   // Never over 100 %, and exactly 100 % when done (trap 22): the estimate gives way to what was
   // counted.
-  const bool finished = state == pb::Run::STATE_FINISHED;
-  const int64_t rows_total = finished ? rows_done : std::max(rows_done, result.Int(row, 7));
+  const bool counted = state == pb::Run::STATE_FINISHED || state == pb::Run::STATE_FINALIZING;
+  const int64_t rows_total = counted ? rows_done : std::max(rows_done, result.Int(row, 7));
   run->set_rows_done(rows_done);
   run->set_rows_total(rows_total);
   run->set_rows_changed(result.Int(row, 8));
