@@ -32,9 +32,8 @@ function(dunlin_test)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  set(properties LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
-  # A list in a list: gtest_discover_tests takes one property per value.
-  list(APPEND properties ENVIRONMENT "DUNLIN_BIN_DIR=${DUNLIN_BIN_DIR}\\;DUNLIN_PG_TEMPLATE=${CMAKE_BINARY_DIR}/pg_template")
+  # One variable only: a second one in a list does not arrive (gtest_discover_tests with PRE_TEST).
+  set(properties LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "DUNLIN_BIN_DIR=${DUNLIN_BIN_DIR}")
   if(ARG_SERIAL)
     list(APPEND properties RUN_SERIAL TRUE)
   endif()

@@ -37,11 +37,12 @@ void InitDb(const std::string& data) {
                        "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"}));
 }
 
-// initdb takes a second, a copy of what it made a tenth. DUNLIN_PG_TEMPLATE, a path in the build
-// folder, is made by whoever comes first; all such servers have one system identifier.
+// initdb takes a second, a copy of what it made a tenth. Kept beside the build's binaries, made by
+// whoever comes first; all such servers have one system identifier.
 void MakeData(const std::string& data) {
-  const char* kept = std::getenv("DUNLIN_PG_TEMPLATE");
-  if (kept == nullptr) return InitDb(data);
+  const char* bin = std::getenv("DUNLIN_BIN_DIR");
+  if (bin == nullptr) return InitDb(data);
+  const std::string kept = absl::StrCat(bin, "/../pg_template");
   const std::string lock_path = absl::StrCat(kept, ".lock");
   const int lock = open(lock_path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
   CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0) << lock_path;
