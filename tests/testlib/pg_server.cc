@@ -37,6 +37,15 @@ void InitDb(const std::string& data) {
                        "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"}));
 }
 
+// Memory where there is enough of it (containers often have 64 MiB): the tests copy, crash and
+// remove a server each, and fsync is off anyhow.
+std::string ScratchFolder() {
+  constexpr std::uintmax_t kEnough = std::uintmax_t{4} << 30;
+  std::error_code absent;
+  const std::filesystem::space_info memory = std::filesystem::space("/dev/shm", absent);
+  return !absent && memory.available >= kEnough ? "/dev/shm" : "/tmp";
+}
+
 // initdb takes a second, a copy of what it made a tenth. Kept beside the build's binaries, made by
 // whoever comes first; all such servers have one system identifier.
 void MakeData(const std::string& data) {
@@ -62,7 +71,7 @@ void MakeData(const std::string& data) {
 
 PgServer::PgServer(std::vector<std::string> settings)
     : settings_(std::move(settings)), port_(FreePort()) {
-  std::string pattern = "/tmp/dunlin_pg_XXXXXX";
+  std::string pattern = absl::StrCat(ScratchFolder(), "/dunlin_pg_XXXXXX");
   CHECK(mkdtemp(pattern.data()) != nullptr);
   folder_ = pattern;
   if (getuid() == 0) {
