@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -229,18 +230,20 @@ void FollowRun(Client& client, const std::string& run, const WatchOptions& optio
 
 int WatchRuns(Client& client, const std::vector<std::string>& runs, const WatchOptions& options) {
   std::vector<std::unique_ptr<Watched>> watched;
+  std::atomic<size_t> followed = runs.size();
+  std::stop_source all_ended;  // the screen need not wait for its next redraw then
   std::vector<std::jthread> threads;
   for (const std::string& run : runs) {
     watched.push_back(std::make_unique<Watched>());
-    threads.emplace_back(
-        [&client, run, &options, raw = watched.back().get()](std::stop_token stop) {
-          FollowRun(client, run, options, *raw, stop);
-        });
+    threads.emplace_back([&, run, raw = watched.back().get()](std::stop_token stop) {
+      FollowRun(client, run, options, *raw, stop);
+      if (--followed == 0) all_ended.request_stop();
+    });
   }
   Screen screen(isatty(STDOUT_FILENO) != 0);
   bool all_done = false;
   while (!all_done && !Interrupted()) {
-    SystemClock().SleepFor(kRedraw, {});
+    SystemClock().SleepFor(kRedraw, all_ended.get_token());
     all_done = true;
     for (auto& one : watched) {
       MutexLock lock(one->mutex);

@@ -174,18 +174,6 @@ absl::Status CheckFunctions(pg::Connection& connection, const SqlText& text,
   return absl::OkStatus();
 }
 
-// "m_batch1" → "batch statement 2".
-std::string PlainName(absl::string_view name) {
-  absl::ConsumePrefix(&name, "m_");
-  int number = 0;
-  if (absl::ConsumePrefix(&name, "batch") && absl::SimpleAtoi(name, &number))
-    return absl::StrCat("batch statement ", number + 1);
-  if (absl::ConsumePrefix(&name, "once") && absl::SimpleAtoi(name, &number))
-    return absl::StrCat("once statement ", number + 1);
-  if (absl::ConsumePrefix(&name, "lock")) return "lock";
-  return absl::StrCat(name);
-}
-
 absl::Status CheckPlans(pg::Connection& connection, const StepDefinition& step,
                         const Relation& relation, const StepSql& sql,
                         std::vector<Finding>& findings) {
@@ -205,7 +193,8 @@ absl::Status CheckPlans(pg::Connection& connection, const StepDefinition& step,
   const bool locks = step.lock || !step.lock_statements.empty();
   for (const BoundStatement* statement : sql.BatchStatements(range->lower, *range->upper)) {
     DUNLIN_RETURN_IF_ERROR(CheckPlan(connection, sql.Bind(*statement, range->lower, range->upper),
-                                     own, PlainName(statement->statement.name), locks, findings));
+                                     own, PlainStatementName(statement->statement.name), locks,
+                                     findings));
   }
   if (const RangeStatement* verify = sql.verify_range()) {
     DUNLIN_RETURN_IF_ERROR(CheckPlan(
@@ -253,7 +242,7 @@ absl::Status CheckStep(pg::Connection& connection, const Definition& definition,
     prepares = prepares && described.ok();
     if (!described.ok() && !absl::StrContains(statement.name.substr(2), "_")) {
       findings.push_back(
-          Finding{Severity::kError, PlainName(statement.name),
+          Finding{Severity::kError, PlainStatementName(statement.name),
                   absl::StrCat("the server does not take it: ", described.status().message()), ""});
     }
   }

@@ -59,7 +59,7 @@ absl::Status CheckStep(const TaskContext& context, pg::Connection& connection,
         {.name = "", .sql = statement.sql, .parameter_types = statement.parameter_types});
     if (!described.ok()) {
       return Annotate(described.status(),
-                      absl::StrCat("the server does not take statement ", statement.name.substr(2),
+                      absl::StrCat("the server does not take ", PlainStatementName(statement.name),
                                    step.is_once() ? "" : absl::StrCat(" on ", step.table)));
     }
   }

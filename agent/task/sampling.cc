@@ -26,8 +26,9 @@ constexpr double kRowsPerBlock = 4;
 constexpr double kRowsSampledMin = 50'000;
 // Fewer rows than this are a matter of a second: several shards would be only ceremony.
 constexpr int64_t kRowsPerShardMin = 25'000;
-// A shard costs some 30 ms of claim and connection; of so many rows (half a second) that is little.
-constexpr int64_t kRowsPerShard = 100'000;
+// A shard costs some 40 ms of claim and connection; of so many rows (a second or two) that is
+// little.
+constexpr int64_t kRowsPerShard = 400'000;
 // So many shards for each slot, if there are rows enough, that the slots end at about the same
 // time.
 constexpr int kShardsPerSlot = 4;

@@ -4,8 +4,11 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 #include "agent/ledger/statements.h"
 #include "common/status_macros.h"
@@ -45,6 +48,23 @@ absl::StatusOr<BoundParameters> ResolveParameters(pg::Connection& connection,
     bound.types[parameter.name] = static_cast<pg::Oid>(type->Int(0, 0));
   }
   return bound;
+}
+
+std::string PlainStatementName(absl::string_view name) {
+  absl::ConsumePrefix(&name, "m_");
+  const auto numbered = [&name](const char* kind) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(name, absl::MaxSplits('_', 1));
+    int number = 0;
+    return absl::SimpleAtoi(parts.first, &number) ? absl::StrCat(kind, " statement ", number + 1)
+                                                  : std::string(kind);
+  };
+  for (const char* kind : {"batch", "once", "lock"}) {
+    if (absl::ConsumePrefix(&name, kind)) return numbered(kind);
+  }
+  if (absl::ConsumePrefix(&name, "verify")) return "verify";
+  // The ends of batches and the estimates: what a file can get wrong in them is `where`.
+  return "where";
 }
 
 const BoundStatement& RangeStatement::For(const OptionalKey& lower, const KeyText& upper) const {

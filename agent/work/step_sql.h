@@ -42,6 +42,9 @@ struct RangeStatement {
   const BoundStatement& For(const OptionalKey& lower, const KeyText& upper) const;
 };
 
+// The name of a prepared statement for people: "m_batch1_first" → "batch statement 2".
+std::string PlainStatementName(absl::string_view name);
+
 // How far a batch goes.
 struct Boundary {
   KeyText upper;      // of the batch

@@ -17,6 +17,12 @@ absl::Status CheckCommand(const Request& request) {
   return CheckText("reason", request.reason(), kMaxReasonBytes);
 }
 
+// Where a command came from, for the audit log; a call inside this process has no address.
+Caller CallerOf(const grpc::ServerContext& context) {
+  const std::string peer = context.peer();
+  return {.peer = peer == "unknown" ? std::string() : peer};
+}
+
 // Unary calls are synchronous, one thread each while it works; the stream is a callback, so that a
 // watcher costs no thread.
 class RunServiceImpl final
@@ -35,7 +41,7 @@ class RunServiceImpl final
         return absl::InvalidArgumentError("too many parameters");
       if (request->stop_after_rows() < 0)
         return absl::InvalidArgumentError("stop_after_rows must not be negative");
-      DUNLIN_ASSIGN_OR_RETURN(*response, store_.StartRun(*request, {.peer = context->peer()}));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.StartRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
@@ -44,7 +50,7 @@ class RunServiceImpl final
     return Serve(context, "PauseRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
-      DUNLIN_ASSIGN_OR_RETURN(*response, store_.PauseRun(*request, {.peer = context->peer()}));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.PauseRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
@@ -53,7 +59,7 @@ class RunServiceImpl final
     return Serve(context, "ResumeRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
-      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ResumeRun(*request, {.peer = context->peer()}));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ResumeRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
@@ -62,7 +68,7 @@ class RunServiceImpl final
     return Serve(context, "CancelRun", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
-      DUNLIN_ASSIGN_OR_RETURN(*response, store_.CancelRun(*request, {.peer = context->peer()}));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.CancelRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }

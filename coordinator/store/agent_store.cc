@@ -96,20 +96,32 @@ absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run,
   return absl::OkStatus();
 }
 
+// Runs that waited for an agent have one now; the sweep would see it a moment later.
+absl::Status Store::SettlePendingRuns(Transaction& tx, const std::string& targets) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result pending,
+                          tx.Query(sql::kPendingRunsOfTargets, {targets}));
+  for (size_t row = 0; row < pending.rows.size(); ++row) {
+    DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, pending.Text(row, 0)));
+    DUNLIN_RETURN_IF_ERROR(run.Settle());
+    DUNLIN_RETURN_IF_ERROR(run.Save());
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<agent_pb::RegisterAgentResponse> Store::RegisterAgent(
     const agent_pb::RegisterAgentRequest& request) {
   return Idempotent<agent_pb::RegisterAgentRequest, agent_pb::RegisterAgentResponse>(
       request, [&](Transaction& tx, agent_pb::RegisterAgentResponse& response) -> absl::Status {
+        const std::string targets =
+            pg::EncodeTextArray({request.targets().begin(), request.targets().end()});
         DUNLIN_ASSIGN_OR_RETURN(
             const pg::Result made,
             tx.Query(sql::kInsertAgent,
-                     {request.name(), request.version(),
-                      pg::EncodeTextArray({request.targets().begin(), request.targets().end()}),
-                      absl::StrCat(request.slots())}));
+                     {request.name(), request.version(), targets, absl::StrCat(request.slots())}));
         response.set_agent_id(made.Text(0, 0));
         SetDuration(heartbeat_interval(), response.mutable_heartbeat_interval_duration());
         SetDuration(options_.lease_ttl, response.mutable_lease_duration());
-        return absl::OkStatus();
+        return SettlePendingRuns(tx, targets);
       });
 }
 
@@ -232,8 +244,6 @@ absl::Status Store::GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRe
   for (size_t row = 0; row < candidates.rows.size(); ++row) {
     DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
     if (!MayWork(run.state)) continue;
-    // One that waited for an agent has one now; the sweep would see it a moment later.
-    if (run.state == RunState::kPending) DUNLIN_RETURN_IF_ERROR(run.Settle());
     DUNLIN_RETURN_IF_ERROR(GrantTasks(tx, run, request, left));
     DUNLIN_ASSIGN_OR_RETURN(demands.emplace_back(), DemandOf(tx, run));
     runs.push_back(std::move(run));

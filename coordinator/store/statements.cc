@@ -373,6 +373,8 @@ UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', not_before = '-infin
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($2 = '' OR lease_id::text = $2) RETURNING id)sql"};
 const S kRunsOfTarget{"s_runs_of_target", R"sql(
 SELECT id FROM dunlin_store.run WHERE target = $1 AND state NOT IN ('FINISHED', 'CANCELLED') ORDER BY id)sql"};
+const S kPendingRunsOfTargets{"s_pending_runs_of_targets", R"sql(
+SELECT id FROM dunlin_store.run WHERE target = ANY ($1::text[]) AND state = 'PENDING' ORDER BY id LIMIT 1000)sql"};
 const S kRunsWithLeases{"s_runs_with_leases", R"sql(
 SELECT run FROM dunlin_store.shard WHERE lease_id IS NOT NULL UNION
 SELECT run FROM dunlin_store.task WHERE lease_id IS NOT NULL ORDER BY 1)sql"};

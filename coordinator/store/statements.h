@@ -36,7 +36,7 @@ extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kRelease
     kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard;
 // sweep
 extern const pg::Statement kRunsToSweep, kExpireShards, kExpireTasks, kRevokeShards, kRevokeTasks,
-    kRunsOfTarget, kRunsWithLeases;
+    kRunsOfTarget, kPendingRunsOfTargets, kRunsWithLeases;
 extern const pg::Statement kPaceFacts, kUpdateRate, kPruneEvents, kSetOldest, kAllRuns;
 
 }  // namespace dunlin::coordinator::sql

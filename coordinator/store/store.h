@@ -126,6 +126,7 @@ class Store {
   absl::StatusOr<bool> ReplaceUnstartedRun(Transaction& tx, RunEditor& old_run,
                                            const pb::StartRunRequest& request, const Caller& caller,
                                            const std::string& digest);
+  absl::Status SettlePendingRuns(Transaction& tx, const std::string& targets);
   absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
                            std::vector<std::string>& reachable);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,

@@ -33,6 +33,15 @@ TEST_F(RunLifeTest, FromPendingToFinished) {
   ExpectEventsInOrder(run.run_id());
 }
 
+TEST_F(RunLifeTest, ARunThatWaitedForAnAgentHasWorkForItAtOnce) {
+  FakeLedger ledger(100, 4);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  agent.Register();
+  agent.Acquire();  // no sweep in between
+  EXPECT_EQ(agent.leases().size(), 1U);
+}
+
 TEST_F(RunLifeTest, SeveralStepsOneAfterTheOtherAndVerifyByRange) {
   FakeLedger ledger(40, 2);
   auto request = StartRequest();
