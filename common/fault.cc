@@ -5,7 +5,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cstdlib>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -89,6 +93,55 @@ absl::Status HitFault(absl::string_view name) {
   if (fault.action == "delay") absl::SleepFor(absl::Milliseconds(fault.delay_ms));
   if (fault.action == "error") return absl::UnavailableError(absl::StrCat("fault at ", name));
   return absl::OkStatus();
+}
+
+namespace {
+constexpr int64_t kUnset = std::numeric_limits<int64_t>::max();
+
+std::atomic<int64_t>& Tunable(size_t index) {
+  static auto* values = [] {
+    auto* made = new std::array<std::atomic<int64_t>, std::size(kTunables)>;
+    for (std::atomic<int64_t>& value : *made) value = kUnset;
+    return made;
+  }();
+  return (*values)[index];
+}
+}  // namespace
+
+absl::Duration Tuned(size_t index, absl::Duration otherwise) {
+  const int64_t value = Tunable(index);
+  return value == kUnset ? otherwise : absl::Nanoseconds(value);
+}
+
+int64_t Tuned(size_t index, int64_t otherwise) {
+  const int64_t value = Tunable(index);
+  return value == kUnset ? otherwise : value;
+}
+
+void Tune(absl::string_view name, absl::Duration value) {
+  Tune(name, absl::ToInt64Nanoseconds(value));
+}
+
+void Tune(absl::string_view name, int64_t value) {
+  for (size_t i = 0; i < std::size(kTunables); ++i) {
+    if (name != kTunables[i]) continue;
+    Tunable(i) = value;
+    return;
+  }
+  LOG(FATAL) << "there is no tunable " << name;
+}
+
+bool MutantOn(size_t index) {
+  static const size_t on = [] {
+    const char* asked = std::getenv("DUNLIN_MUTANT");
+    if (asked == nullptr || *asked == '\0') return std::size(kMutants);
+    for (size_t i = 0; i < std::size(kMutants); ++i) {
+      if (absl::string_view(asked) == kMutants[i]) return i;
+    }
+    LOG(FATAL) << "DUNLIN_MUTANT: there is no mutant " << asked;
+    return std::size(kMutants);
+  }();
+  return index == on;
 }
 
 absl::Status SetFaults(absl::string_view spec) {

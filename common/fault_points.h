@@ -1,4 +1,5 @@
-// Every named fault point, in one place. A name says where: <process>.<part>.<moment>.
+// Every named fault point and tunable constant, in one place. A name says where:
+// <process>.<part>.<moment>.
 #pragma once
 
 namespace dunlin {
@@ -10,6 +11,10 @@ inline constexpr const char* kFaultPoints[] = {
     "agent.plan.after_commit",     "agent.done.before_report", "agent.finalize.before_commit",
     "agent.finalize.after_commit", "agent.heartbeat.before",   "coordinator.rpc.before",
     "coordinator.rpc.after",       "coordinator.sweep.before",
+};
+
+inline constexpr const char* kTunables[] = {
+    "agent.batch.deadline",
 };
 
 }  // namespace dunlin

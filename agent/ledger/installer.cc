@@ -6,6 +6,7 @@
 #include "absl/strings/str_replace.h"
 
 #include "agent/ledger/ledger.h"
+#include "agent/ledger/ledger_mutants.h"
 #include "agent/ledger/ledger_schema.h"
 #include "agent/ledger/statements.h"
 #include "common/log.h"
@@ -116,7 +117,7 @@ std::string LedgerSql(absl::string_view role) {
   std::string sql = "BEGIN;\n";
   absl::StrAppend(&sql, kInstallLock);
   for (const EmbeddedFile& file : kSchemaFiles)
-    absl::StrAppend(&sql, "\n-- ", file.name, "\n", file.text);
+    absl::StrAppend(&sql, "\n-- ", file.name, "\n", MutateLedgerSql(file.text));
   if (!role.empty()) {
     const std::string to = absl::StrCat(" TO ", QuoteRole(role), ";\n");
     absl::StrAppend(&sql, "\n-- What an agent needs that connects as this role.\n");

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "agent/ledger/ledger_mutants.h"
 #include "agent/ledger/statements.h"
 #include "common/fault.h"
 #include "common/log.h"
@@ -127,13 +128,16 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
         .status();
   };
   DUNLIN_RETURN_IF_ERROR(set_lock_timeout(kClaimLockTimeout));
-  absl::StatusOr<pg::Result> result = connection.Execute(sql::kClaim, parameters, options);
+  DUNLIN_ASSIGN_OR_RETURN(const std::optional<pg::Result> instead,
+                          ClaimAsMutant(connection, parameters));
+  absl::StatusOr<pg::Result> result =
+      instead ? *instead : connection.Execute(sql::kClaim, parameters, options);
   if (pg::SqlStateOf(result.status()) == "55P03") {
     DUNLIN_RETURN_IF_ERROR(set_lock_timeout(kClaimWait));
     result = ClaimBehindHungOwner(connection, sessions, parameters, shard, may_terminate, stop);
   }
   if (!result.ok()) return result.status();
-  DUNLIN_RETURN_IF_ERROR(set_lock_timeout(absl::Milliseconds(100)));
+  DUNLIN_RETURN_IF_ERROR(set_lock_timeout(RowLockTimeout()));
   if (result->rows.empty()) {
     DUNLIN_ASSIGN_OR_RETURN(Problem problem, WhyNotClaimed(connection, run, shard));
     return std::variant<ClaimedShard, Problem>(std::move(problem));
@@ -186,7 +190,7 @@ absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connec
 absl::Status CheckCommitted(pg::Connection& connection, const pg::Outcome& commit) {
   DUNLIN_RETURN_IF_ERROR(commit.status);
   // COMMIT of a failed transaction answers success with the tag ROLLBACK.
-  if (commit.result.command_tag != "COMMIT") {
+  if (commit.result.command_tag != "COMMIT" && !DUNLIN_MUTANT("commit_tag_not_read")) {
     return absl::AbortedError("the transaction was rolled back by the server");
   }
   for (const std::string& notice : connection.TakeNoticeSqlStates()) {

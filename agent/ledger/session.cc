@@ -2,18 +2,22 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/fault.h"
+
 namespace dunlin::agent {
 namespace {
 
-// Rows of schema dunlin block no application, but every shard session also touches the
-// application's table.
-constexpr absl::Duration kLockTimeout = absl::Milliseconds(100);
 // Between the two round trips of a batch the agent may be stopped (SIGSTOP, a paused VM) with row
 // locks held; the server then ends the session, so that the locks last no longer than a batch may.
 constexpr absl::Duration kIdleInTransaction = absl::Milliseconds(800);
 constexpr absl::Duration kShardStatementTimeout = absl::Seconds(5);
 
 }  // namespace
+
+absl::Duration RowLockTimeout() {
+  constexpr absl::Duration kLockTimeout = absl::Milliseconds(100);
+  return DUNLIN_MUTANT("no_lock_timeout") ? absl::ZeroDuration() : kLockTimeout;
+}
 
 std::string ShardPrefix(const ShardId& shard) { return shard.value().substr(0, 8); }
 
@@ -25,7 +29,7 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForShard(
   pins.application_name =
       absl::StrCat("dunlin/", version, "/", ShardPrefix(shard), "/", epoch.value());
   pins.search_path = search_path;
-  pins.lock_timeout = kLockTimeout;
+  pins.lock_timeout = RowLockTimeout();
   pins.statement_timeout = kShardStatementTimeout;
   pins.idle_in_transaction_timeout = kIdleInTransaction;
   return pg::Connection::Connect(dsn_, pg::MakeSessionOptions(pins), stop);

@@ -17,6 +17,10 @@ namespace dunlin::agent {
 // so that the application is never the deadlock victim (I12).
 inline constexpr double kBudgetOfDeadlockTimeout = 0.8;
 
+// What a session of a shard has for lock_timeout but while it claims: waits for rows of schema
+// dunlin block no application, but a batch touches the application's table (I12).
+absl::Duration RowLockTimeout();
+
 // Opens connections to one target with every setting pinned. Thread safety: any thread; connections
 // belong to one each.
 class SessionFactory {

@@ -173,9 +173,9 @@ TaskResult RunPlan(const TaskContext& context) {
   PlanResult result{.identity = *identity};
   absl::StatusOr<std::vector<LedgerShard>> shards =
       absl::AlreadyExistsError("planned by an earlier try");
-  bool planned_before = !found->empty();
+  bool planned_before = !found->empty() && !DUNLIN_MUTANT("plan_twice");
   if (!planned_before) {
-    if (context.task.step == 0) {
+    if (context.task.step == 0 && !DUNLIN_MUTANT("barrier_not_waited")) {
       if (std::optional<TaskResult> ended = WaitForBarrier(context, connection))
         return *std::move(ended);
     }

@@ -9,6 +9,7 @@
 
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
+#include "common/fault.h"
 #include "common/migration/key_range.h"
 #include "common/status_macros.h"
 
@@ -83,6 +84,7 @@ absl::StatusOr<KeyText> DecodeRequiredKey(const pg::Value& value) {
 
 // (key), as typed SQL from a text[] column: (lower[1]::bigint, lower[2]::text COLLATE …).
 std::string TypedKey(const Relation& relation, absl::string_view column) {
+  if (DUNLIN_MUTANT("coverage_as_text")) return absl::StrCat("ROW(", column, "::text)");
   std::vector<std::string> parts;
   for (size_t i = 0; i < relation.key.size(); ++i) {
     parts.push_back(absl::StrCat(column, "[", i + 1, "]::", relation.key[i].type_sql,

@@ -1,5 +1,7 @@
 #include "agent/work/batch_runner.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,11 +24,22 @@ const pg::Statement kConstraints{"d_constraints", "SET CONSTRAINTS ALL IMMEDIATE
 // answer (trap 17).
 constexpr absl::Duration kClientDeadline = absl::Seconds(10);
 
+absl::Duration ClientDeadline() { return DUNLIN_TUNABLE("agent.batch.deadline", kClientDeadline); }
+
 const absl::Status* FirstFailure(const std::vector<pg::Outcome>& outcomes, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     if (!outcomes[i].status.ok()) return &outcomes[i].status;
   }
   return nullptr;
+}
+
+void MutateOpening(std::vector<pg::Command>& commands, std::ptrdiff_t fence_at) {
+  const auto fence = commands.begin() + fence_at;
+  if (DUNLIN_MUTANT("fence_after_data")) std::rotate(fence, fence + 1, commands.end());
+  if (DUNLIN_MUTANT("savepoint_around_fence")) {
+    const auto after = commands.insert(fence + 1, {.statement = {"", "ROLLBACK TO SAVEPOINT m"}});
+    commands.insert(after - 1, {.statement = {"", "SAVEPOINT m"}});
+  }
 }
 
 }  // namespace
@@ -42,6 +55,7 @@ std::vector<pg::Command> BatchRunner::OpeningCommands(const ShardState& state,
   std::vector<pg::Command> commands;
   commands.push_back({.statement = kBegin});
   if (relaxed) commands.push_back({.statement = kRelaxed});
+  const auto fence_at = static_cast<std::ptrdiff_t>(commands.size());
   commands.push_back(
       {.statement = sql::kFence,
        .parameters = {state.id.value(), absl::StrCat(state.epoch.value()),
@@ -51,6 +65,7 @@ std::vector<pg::Command> BatchRunner::OpeningCommands(const ShardState& state,
     if (i > 0) commands.push_back({.statement = sql::kSpend, .parameters = {budget}});
     commands.push_back(statements[i]);
   }
+  MutateOpening(commands, fence_at);
   return commands;
 }
 
@@ -71,14 +86,15 @@ BatchOutcome BatchRunner::Run(ShardState& state, const Boundary& boundary, int64
     statements.push_back(sql_.Bind(*statement, from, to));
   const bool done = state.upper && boundary.upper == *state.upper;
   // A shard's last batch is reported as done: it commits synchronously (I4).
-  const bool relaxed = durability_ == Durability::kRelaxed && !done;
+  const bool relaxed =
+      durability_ == Durability::kRelaxed && (!done || DUNLIN_MUTANT("relaxed_done"));
   const std::vector<pg::Command> commands = OpeningCommands(state, statements, relaxed);
 
   BatchOutcome outcome;
   const absl::Duration began = SystemClock().Monotonic();
   connection_.TakeNoticeSqlStates();
   const std::vector<pg::Outcome> outcomes =
-      connection_.RunPipeline(commands, {.timeout = kClientDeadline});
+      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
   if (const absl::Status* failed = FirstFailure(outcomes, outcomes.size()); failed != nullptr) {
     outcome.status = RollBack(*failed);
     outcome.in_doubt = connection_.broken();
@@ -107,7 +123,7 @@ BatchOutcome BatchRunner::RunOnce(ShardState& state) {
   BatchOutcome outcome;
   connection_.TakeNoticeSqlStates();
   const std::vector<pg::Outcome> outcomes =
-      connection_.RunPipeline(commands, {.timeout = kClientDeadline});
+      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
   if (const absl::Status* failed = FirstFailure(outcomes, outcomes.size()); failed != nullptr) {
     outcome.status = RollBack(*failed);
     outcome.in_doubt = connection_.broken();
@@ -131,13 +147,17 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
                       absl::StrCat(absl::ToInt64Milliseconds(budget_))}});
   commands.push_back({.statement = kConstraints});
   commands.push_back({.statement = kCommit, .sync_after = true});
-  const size_t commit_at = commands.size() - 1;
+  size_t commit_at = commands.size() - 1;
+  if (DUNLIN_MUTANT("cursor_outside_transaction")) {
+    std::rotate(commands.begin(), commands.begin() + 1, commands.end());
+    commit_at = 1;
+  }
   const bool look_ahead = next_rows > 0 && cursor && state.upper;
   if (look_ahead) commands.push_back(sql_.BoundaryCommand(cursor, *state.upper, next_rows));
 
   BatchOutcome outcome;
   const std::vector<pg::Outcome> outcomes =
-      connection_.RunPipeline(commands, {.timeout = kClientDeadline});
+      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
   if (const absl::Status* failed = FirstFailure(outcomes, commit_at); failed != nullptr) {
     // Before COMMIT: nothing was committed, unless the connection broke and the answers were lost
     // with it.

@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "common/fault.h"
+
 namespace dunlin::agent {
 
 absl::Duration LeaseMargin(absl::Duration lease) { return std::min(lease / 10, absl::Seconds(1)); }
@@ -12,7 +14,9 @@ LeaseHandle::LeaseHandle(Lease lease, absl::Duration sent_at, Clock& clock)
     : lease_(std::move(lease)),
       clock_(clock),
       valid_until_(sent_at + lease_.duration - LeaseMargin(lease_.duration)),
-      limits_(lease_.limits) {}
+      limits_(lease_.limits) {
+  if (DUNLIN_MUTANT("lease_by_agent_clock")) valid_until_ = clock_.Monotonic() + lease_.duration;
+}
 
 bool LeaseHandle::Valid() const {
   MutexLock lock(mutex_);

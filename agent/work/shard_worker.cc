@@ -249,6 +249,10 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
   limiter_.Spent(boundary.rows, handle_.limits().rows_per_second, began);
   handle_.SetWaiting("");
   handle_.Post(state_.checkpoint, RowsLeft());
+  if (DUNLIN_MUTANT("list_grows_per_batch")) {
+    static std::vector<Checkpoint> all;
+    all.push_back(state_.checkpoint);
+  }
 }
 
 ShardWorker::Ended ShardWorker::RunOnceStep() {
@@ -271,6 +275,11 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome,
   if (outcome.in_doubt || connection_->broken()) {
     if (pg::SqlStateOf(status) != "57P01")
       crashes_.LostDuringBatch(state_.id, state_.checkpoint.seq);
+    if (DUNLIN_MUTANT("in_doubt_by_read") || DUNLIN_MUTANT("in_doubt_same_epoch")) {
+      next_.reset();
+      if (Ended ended = Open()) return ended;
+      return Claim();
+    }
     return InDoubt();
   }
   next_.reset();
@@ -358,7 +367,9 @@ ShardWorker::Ended ShardWorker::Split() {
                       absl::StrCat(report.child_rows_total)}}};
   if (const absl::Status fault = DUNLIN_FAULT("agent.split.before_commit"); !fault.ok())
     return InDoubt();
-  const absl::Status committed = RunTransaction(*connection_, commands, nullptr);
+  const absl::Status committed = DUNLIN_MUTANT("split_only_in_store")
+                                     ? absl::OkStatus()
+                                     : RunTransaction(*connection_, commands, nullptr);
   if (!committed.ok()) {
     if (connection_->broken() || !pg::GetServerError(committed)) return InDoubt();
     return HandleFailure(BatchOutcome{.status = committed}, nullptr);

@@ -1,5 +1,7 @@
 #include "coordinator/logic/run_advance.h"
 
+#include "common/fault.h"
+
 namespace dunlin::coordinator {
 namespace {
 
@@ -81,6 +83,7 @@ RunStepDecision DecideNext(const RunFacts& facts) {
         return Change(RunState::kRunning);
       return WhileRunning(facts);
     case RunState::kPausing:
+      if (DUNLIN_MUTANT("paused_unconfirmed")) return Change(RunState::kPaused);
       return facts.open_leases == 0 ? Change(RunState::kPaused) : RunStepDecision{};
     case RunState::kCancelling:
       return facts.open_leases == 0 ? Change(RunState::kCancelled) : RunStepDecision{};

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/fault.h"
 #include "common/limits.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -140,7 +141,7 @@ absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity&
   }
   const bool same_server = !fresh && known.Text(0, 0) == seen.system_identifier();
   if (same_server && seen.timeline() < known.Int(0, 1)) return absl::OkStatus();
-  if (!fresh) {
+  if (!fresh && !DUNLIN_MUTANT("failover_unnoticed")) {
     const std::string what =
         same_server ? absl::StrCat("failover detected on target ", seen.target(), ": timeline ",
                                    known.Int(0, 1), " became ", seen.timeline(),

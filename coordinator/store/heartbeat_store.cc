@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/fault.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/logic/pace.h"
@@ -26,11 +27,12 @@ struct HeldLease {
 absl::StatusOr<std::map<std::string, HeldLease>> ReadHeld(Transaction& tx, const std::string& ids,
                                                           const std::string& agent) {
   std::map<std::string, HeldLease> held;
+  const bool by_arrival = DUNLIN_MUTANT("checkpoint_by_arrival");
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, tx.Query(sql::kShardsOfLeases, {ids, agent}));
   for (size_t row = 0; row < shards.rows.size(); ++row) {
     held[shards.Text(row, 0)] = {.run = shards.Text(row, 1),
                                  .is_shard = true,
-                                 .seq = shards.Int(row, 2),
+                                 .seq = by_arrival ? -1 : shards.Int(row, 2),
                                  .waiting = shards.Text(row, 3)};
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result tasks, tx.Query(sql::kTasksOfLeases, {ids, agent}));
@@ -48,6 +50,11 @@ absl::Status RecordReport(Transaction& tx, RunEditor& run, const agent_pb::Lease
   }
   const bool moved = report.has_checkpoint() && report.checkpoint().seq() > held.seq;
   if (!moved && held.waiting == report.waiting_reason()) return absl::OkStatus();
+  if (DUNLIN_MUTANT("checkpoint_by_arrival")) {
+    DUNLIN_RETURN_IF_ERROR(
+        tx.Run({"", "UPDATE dunlin_store.shard SET seq = -1 WHERE lease_id::text = $1"},
+               {report.lease_id()}));
+  }
   const agent_pb::Checkpoint& at = report.checkpoint();
   return tx.Run(sql::kCheckpoint,
                 {report.lease_id(), KeyToArray(at.has_cursor(), at.cursor()),
@@ -88,6 +95,7 @@ absl::Status FindTooMany(Transaction& tx, const RunEditor& run, std::set<std::st
 
 agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease& held,
                                            bool too_many) {
+  if (DUNLIN_MUTANT("pause_stops_nothing")) return agent_pb::LeaseDirective::ACTION_RENEW;
   if (too_many) return agent_pb::LeaseDirective::ACTION_STOP;
   const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : MayWork(run.state);
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
@@ -105,6 +113,13 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
   agent_pb::HeartbeatResponse response;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
+    if (DUNLIN_MUTANT("lease_by_agent_clock")) {
+      DUNLIN_RETURN_IF_ERROR(tx.Run(
+          {"",
+           "UPDATE dunlin_store.shard SET expires_at = clock_timestamp() + interval '1 minute' "
+           "WHERE lease_id::text = ANY ($1::text[])"},
+          {id_array}));
+    }
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs_of,
                             tx.Query(sql::kRunsOfLeases, {id_array, request.agent_id()}));
     std::map<std::string, RunEditor> runs;

@@ -7,6 +7,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include "common/fault.h"
 #include "common/migration/name.h"
 #include "common/status_macros.h"
 #include "coordinator/store/statements.h"
@@ -51,6 +52,7 @@ absl::StatusOr<Response> Store::Idempotent(
       return absl::OkStatus();
     }
     DUNLIN_RETURN_IF_ERROR(body(tx, response));
+    if (DUNLIN_MUTANT("request_id_not_stored")) return absl::OkStatus();
     return tx.Run(sql::kInsertRequest, {request.request_id(), fingerprint,
                                         absl::BytesToHexString(response.SerializeAsString())});
   }));

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -63,7 +64,14 @@ struct LockedShard {
   int step = 0;
 };
 
-absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id) {
+absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
+                                      const std::string& shard_id, int64_t epoch) {
+  if (DUNLIN_MUTANT("rpc_without_lease") && !shard_id.empty()) {
+    DUNLIN_RETURN_IF_ERROR(tx.Run({"",
+                                   "UPDATE dunlin_store.shard SET lease_id = $1::uuid, epoch = "
+                                   "$3::bigint WHERE id = $2::uuid"},
+                                  {lease_id, shard_id, absl::StrCat(epoch)}));
+  }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kShardByLease, {lease_id}));
   if (peek.rows.empty()) return LeaseLost();
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
@@ -152,7 +160,9 @@ absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
   return Idempotent<agent_pb::ReportSplitRequest, agent_pb::ReportSplitResponse>(
              request,
              [&](Transaction& tx, agent_pb::ReportSplitResponse&) -> absl::Status {
-               DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id()));
+               DUNLIN_ASSIGN_OR_RETURN(
+                   LockedShard shard,
+                   LockShard(tx, request.lease_id(), request.shard_id(), request.epoch()));
                const pg::Value child_upper =
                    KeyToArray(request.has_child_upper(), request.child_upper());
                DUNLIN_ASSIGN_OR_RETURN(
@@ -182,7 +192,9 @@ absl::Status Store::CompleteShard(const agent_pb::CompleteShardRequest& request)
   return Idempotent<agent_pb::CompleteShardRequest, agent_pb::CompleteShardResponse>(
              request,
              [&](Transaction& tx, agent_pb::CompleteShardResponse&) -> absl::Status {
-               DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id()));
+               DUNLIN_ASSIGN_OR_RETURN(
+                   LockedShard shard,
+                   LockShard(tx, request.lease_id(), request.shard_id(), request.epoch()));
                if (shard.id != request.shard_id() || shard.epoch != request.epoch())
                  return LeaseLost();
                RunEditor& run = shard.run;
@@ -228,7 +240,7 @@ absl::Status Store::ReleaseLeases(const agent_pb::ReleaseLeasesRequest& request)
 
 absl::Status Store::ReleaseOne(Transaction& tx,
                                const agent_pb::ReleaseLeasesRequest::Release& release) {
-  absl::StatusOr<LockedShard> shard = LockShard(tx, release.lease_id());
+  absl::StatusOr<LockedShard> shard = LockShard(tx, release.lease_id(), "", 0);
   if (shard.ok()) {
     RunEditor& run = shard->run;
     if (release.has_checkpoint()) {
@@ -362,6 +374,10 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
       return ApplyReconcile(tx, run, request.reconcile());
     case agent_pb::CompleteTaskRequest::kProblem: {
       const agent_pb::Problem& problem = request.problem();
+      if (problem.kind() == agent_pb::Problem::KIND_LEDGER_MISMATCH &&
+          DUNLIN_MUTANT("finalize_without_reconcile")) {
+        return tx.Run(sql::kReleaseTask, {request.lease_id(), "0", ""});
+      }
       if (problem.kind() == agent_pb::Problem::KIND_LEDGER_MISMATCH) {
         DUNLIN_RETURN_IF_ERROR(
             done(0));  // never a retry of the same task: reconcile, then what the facts ask for

@@ -2,6 +2,7 @@
 // two-faced.
 #include <signal.h>
 
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -80,6 +81,9 @@ TEST_F(LedgerTest, I1_WithoutAnAnswerToTheCommitTheOutcomeIsInDoubt) {
   EXPECT_FALSE(lost.status.ok());
   EXPECT_TRUE(lost.in_doubt);
   EXPECT_EQ(claimed.state.checkpoint.seq, 0) << "nothing may be inferred";
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"),
+            Int("SELECT rows_done FROM dunlin.shard"))
+      << "rows and their checkpoint are one transaction";
 }
 
 // COMMIT waits for a standby that is not there; then its wait is ended.
@@ -168,6 +172,42 @@ TEST_F(LedgerTest, I3_AClaimWaitsForTheBatchInFlightAndSeesWhatItCommitted) {
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(std::get<ClaimedShard>(*answer).checkpoint.seq, 1);
   EXPECT_EQ(std::get<ClaimedShard>(*answer).checkpoint.cursor, OptionalKey(KeyText({"42"})));
+}
+
+// The fence's lock is held before any row is touched, and until the end.
+TEST_F(LedgerTest, I3_AClaimWaitsForABatchThatIsStillTouchingRows) {
+  Exec(
+      "CREATE TABLE gate AS SELECT 1 AS shut; CREATE FUNCTION linger() RETURNS trigger LANGUAGE "
+      "plpgsql AS $$ BEGIN "
+      "WHILE EXISTS (SELECT 1 FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; "
+      "END $$; CREATE TRIGGER linger BEFORE UPDATE ON items FOR EACH ROW WHEN (NEW.id = 1) EXECUTE "
+      "FUNCTION linger()");
+  Claimed former = ClaimAndPrepare(shard_, 1);
+  former.runner = std::make_unique<BatchRunner>(*former.connection, *former.sql,
+                                                definition_.durability, absl::Minutes(1));
+  const auto owner = OpenFor(shard_, 2);
+  BatchOutcome batch;
+  std::jthread running([&] { batch = former.RunBatch(100); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1;
+  }));
+  absl::StatusOr<std::variant<ClaimedShard, Problem>> answer = absl::UnknownError("not yet");
+  std::atomic<bool> claimed = false;
+  std::jthread claiming([&] {
+    answer = Claim(*owner, shard_, 2, /*may_terminate=*/false);
+    claimed = true;
+  });
+  const std::string blocking =
+      absl::StrCat("SELECT cardinality(pg_blocking_pids(", owner->backend_pid(), "))");
+  ASSERT_TRUE(
+      testing::Eventually(absl::Seconds(20), [&] { return claimed || Int(blocking) == 1; }));
+  EXPECT_FALSE(claimed) << "it did not wait";
+  Exec("DELETE FROM gate");
+  running.join();
+  claiming.join();
+  EXPECT_TRUE(batch.status.ok()) << batch.status;
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(std::get<ClaimedShard>(*answer).checkpoint.seq, 1);
 }
 
 TEST_F(LedgerTest, I3_AHungFormerOwnerIsTerminatedAndOnlyThat) {

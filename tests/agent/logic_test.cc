@@ -1,9 +1,18 @@
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 
+#include "agent/lease.h"
+#include "agent/migrations_dir.h"
 #include "agent/pace/batch_sizer.h"
 #include "agent/pace/rate_limiter.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/error_action.h"
+#include "common/migration/name.h"
 #include "common/pg/error.h"
 
 namespace dunlin::agent {
@@ -73,6 +82,26 @@ TEST(ErrorActionTest, I8_NoRowValueIsInAStatus) {
   const absl::Status status = pg::MakeServerStatus(
       {.sqlstate = "22P02", .message = "invalid input syntax for type integer: \"secret-value\""});
   EXPECT_THAT(std::string(status.message()), testing::Not(testing::HasSubstr("secret-value")));
+}
+
+TEST(DefinitionSourceTest, I9_ADefinitionOfAnotherDigestIsRefused) {
+  const std::string text =
+      "description: x\ntable: items\nbatch: UPDATE items SET n = n + 1 WHERE :batch\n";
+  RunSpec run{.migration = "20261123120000_count", .digest = DigestOf(text), .definition = text};
+  DefinitionSource any("", true);
+  EXPECT_TRUE(any.Get(run).ok());
+  const std::string folder = absl::StrCat(::testing::TempDir(), "dunlin_definitions_", getpid());
+  std::filesystem::create_directories(folder);
+  std::ofstream(absl::StrCat(folder, "/", run.migration, ".yaml")) << text;
+  DefinitionSource shipped(folder, false);
+  EXPECT_TRUE(shipped.Get(run).ok());
+
+  run.definition = text + "owner: mallory\n";
+  DefinitionSource deceived("", true);
+  EXPECT_TRUE(absl::IsFailedPrecondition(deceived.Get(run).status())) << "the digest is not its";
+  run.digest = DigestOf(run.definition);
+  EXPECT_TRUE(absl::IsFailedPrecondition(shipped.Get(run).status())) << "it was not shipped";
+  std::filesystem::remove_all(folder);
 }
 
 TEST(CrashMemoryTest, Trap06_CountsOnlyCrashesWithoutACommitBetween) {

@@ -68,12 +68,11 @@ TEST_F(TaskTest, I2_FinalizeRefusesAnOverlap) {
 
 TEST_F(TaskTest, I2_FinalizeRefusesABoundThatIsRightOnlyAsText) {
   MakeAndPlan(kBigints);
-  // A chain whose every lower is another's upper, but one shard's range is upside down: '10' <
-  // '9' as text.
+  // A chain up to '9', with '10' < '9' as it is as text.
   Exec(
       "DELETE FROM dunlin.shard; INSERT INTO dunlin.shard (id, run, step, relation, lower, upper) "
       "SELECT gen_random_uuid(), r.id, 0, 'public.items', l, u FROM dunlin.run r, (VALUES "
-      "(NULL::text[], '{10}'::text[]), ('{10}', '{9}'), ('{9}', '{150000}')) v(l, u)");
+      "(NULL::text[], '{10}'::text[]), ('{10}', '{9}')) v(l, u)");
   ExpectMismatch("lower > upper");
 }
 

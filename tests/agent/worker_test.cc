@@ -1,8 +1,12 @@
 // A shard's worker on a real server: splits, failing rows, collations, crashes.
+#include <malloc.h>
+
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 
+#include "common/fault.h"
 #include "common/pg/error.h"
 #include "tests/agent/agent_fixture.h"
 
@@ -21,6 +25,43 @@ class WorkerTest : public AgentTest {
   }
   LedgerShard shard_;
 };
+
+// The client gives up on a COMMIT that the server is still at: whatever a worker does then, the
+// rows of that batch change once.
+TEST_F(WorkerTest, I1_WhatIsInDoubtIsSettledByAFreshGrantAlone) {
+  MakeAndPlan(2'000);
+  Tune("agent.batch.deadline", absl::Milliseconds(300));
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("BEGIN").ok());
+  ASSERT_TRUE(application->Query("SELECT * FROM items WHERE id = 1 FOR UPDATE").ok());
+  const auto handle = Grant(shard_, 1);
+  std::atomic<bool> ended = false;
+  ShardOutcome outcome;
+  std::jthread working([&] {
+    outcome = Work(*handle);
+    ended = true;
+  });
+  const auto backs_off = [&] {
+    return handle->TakeReport().waiting_reason.find("backs off") != std::string::npos;
+  };
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), backs_off)) << "it has claimed";
+  Exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+  Exec("SELECT pg_reload_conf()");
+  ASSERT_TRUE(application->Query("ROLLBACK").ok());
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1;
+  }));
+  handle->SetWaiting("");
+  EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return ended || backs_off(); }));
+  Tune("agent.batch.deadline", absl::InfiniteDuration());
+  Exec("ALTER SYSTEM RESET synchronous_standby_names");
+  Exec("SELECT pg_reload_conf()");
+  working.join();
+  EXPECT_FALSE(outcome.done);
+  EXPECT_FALSE(outcome.checkpoint.has_value()) << "nothing may be inferred";
+  EXPECT_TRUE(Work(shard_, 2).done);
+  EXPECT_EQ(RowsNot(1), 0);
+}
 
 TEST_F(WorkerTest, I2_ASplitMovesTheUpperAndInsertsTheChildInOneTransaction) {
   MakeAndPlan(20'000);
@@ -249,6 +290,23 @@ TEST_F(WorkerTest, I8_NeitherAProblemNorItsMessageShowsAValueOfARow) {
   EXPECT_NE(outcome.problem.kind, Problem::Kind::kNone);
   EXPECT_EQ(outcome.problem.sqlstate, "P0001");
   EXPECT_THAT(outcome.problem.message, Not(HasSubstr("geheim")));
+}
+
+TEST_F(WorkerTest, I10_AnAgentsMemoryDoesNotGrowWithTheBatchesDone) {
+  MakeAndPlan(20'000);
+  definition_.limits.batch_time = absl::Microseconds(1);  // one row each
+  const auto handle = Grant(shard_, 1);
+  std::jthread working([&] { Work(*handle); });
+  const auto seq = [&] { return handle->TakeReport().checkpoint.value_or(Checkpoint{}).seq; };
+  constexpr int64_t kWarmUp = 100, kBatches = 500;
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return seq() >= kWarmUp; }));
+  const auto before = static_cast<int64_t>(mallinfo2().uordblks);
+  ASSERT_TRUE(testing::Eventually(absl::Minutes(1), [&] { return seq() >= kWarmUp + kBatches; }));
+  const auto after = static_cast<int64_t>(mallinfo2().uordblks);
+  handle->Drain();
+  working.join();
+  // A checkpoint with its key is over a hundred bytes.
+  EXPECT_LT(after - before, 40 * kBatches);
 }
 
 TEST_F(WorkerTest, I10_OnlyTheLatestCheckpointIsKeptForTheHeartbeat) {

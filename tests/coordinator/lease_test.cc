@@ -133,7 +133,7 @@ TEST_F(LeaseTest, I3_AnExpiredLeaseGoesToAnotherAgentUnderAHigherEpochAndIsNotRe
   EXPECT_EQ(ledger.WrongKeys(0), 0);
 }
 
-TEST_F(LeaseTest, ReportsUnderALostLeaseAreAborted) {
+TEST_F(LeaseTest, I3_ReportsUnderALostLeaseAreAborted) {
   FakeLedger ledger(200, 1);
   Start(*store_);
   ScriptedAgent agent(*port_, ledger, {});
@@ -273,6 +273,19 @@ TEST_F(LeaseTest, I2_AMismatchIsReconciledFromTheLedger) {
   ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
   EXPECT_EQ(ledger.WrongKeys(0), 0);
   EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.shard"), 3);
+}
+
+TEST_F(LeaseTest, I2_AFinalizeThatDisagreesIsFollowedByAReconcile) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINALIZING"));
+  Exec(
+      "INSERT INTO dunlin_store.shard (id, run, step, relation, upper, done) SELECT "
+      "gen_random_uuid(), run, 0, 'public.t', '{7}', true FROM dunlin_store.shard LIMIT 1");
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.event WHERE kind = 'reconciled'"), 1);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.shard"), 2);
 }
 
 TEST_F(LeaseTest, AStepWhosePlanWasLostWithAFailoverIsPlannedAgain) {

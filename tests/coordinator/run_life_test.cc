@@ -42,6 +42,22 @@ TEST_F(RunLifeTest, ARunThatWaitedForAnAgentHasWorkForItAtOnce) {
   EXPECT_EQ(agent.leases().size(), 1U);
 }
 
+TEST_F(RunLifeTest, Trap22_ProgressIsNeverOver100PercentAndExactlyThatWhenDone) {
+  FakeLedger ledger(200, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  Exec("UPDATE dunlin_store.run SET rows_total = 7");  // far more rows than estimated
+  for (int i = 0; i < 3; ++i) agent.Step();
+  agent.Heartbeat();
+  EXPECT_GT(Get(*store_).rows_done(), 7);
+  EXPECT_GE(Get(*store_).rows_total(), Get(*store_).rows_done());
+  Exec("UPDATE dunlin_store.run SET rows_total = 1000");  // … and far fewer
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(Get(*store_).rows_done(), 200);
+  EXPECT_EQ(Get(*store_).rows_total(), 200);
+}
+
 TEST_F(RunLifeTest, SeveralStepsOneAfterTheOtherAndVerifyByRange) {
   FakeLedger ledger(40, 2);
   auto request = StartRequest();
