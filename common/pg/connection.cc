@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include <libpq-fe.h>
 
 #include "common/clock.h"
@@ -579,12 +580,36 @@ Options ParseDsn(const Secret& dsn) {
 
 }  // namespace
 
+namespace {
+bool IsPort(absl::string_view text) {
+  int port = 0;
+  return absl::SimpleAtoi(text, &port) && port >= 1 && port <= 65535;
+}
+}  // namespace
+
 absl::Status ValidateDsn(const Secret& dsn) {
-  if (ParseDsn(dsn) == nullptr) {
+  const Options options = ParseDsn(dsn);
+  if (options == nullptr) {
     return absl::InvalidArgumentError(
         "the connection string cannot be read (it is not shown, since it may hold a password); "
         "expected "
         "postgresql://user@host:port/database or host=… port=… dbname=… user=…");
+  }
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    if (option->val == nullptr) continue;
+    const absl::string_view keyword = option->keyword;
+    for (const absl::string_view part : absl::StrSplit(option->val, ',')) {
+      // I8: what follows an unescaped @ of a password is read as host and port, which messages
+      // show.
+      const bool wrong = keyword == "port"   ? !part.empty() && !IsPort(part)
+                         : keyword == "host" ? part.rfind('@') != part.npos && part.rfind('@') > 0
+                                             : false;
+      if (!wrong) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("the ", keyword,
+                       " of the connection string is none (it is not shown, since it may be a part "
+                       "of a password); in a URI write @ : / of a password as %40 %3A %2F"));
+    }
   }
   return absl::OkStatus();
 }

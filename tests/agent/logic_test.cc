@@ -13,6 +13,7 @@
 #include "agent/work/crash_memory.h"
 #include "agent/work/error_action.h"
 #include "common/migration/name.h"
+#include "common/pg/connection.h"
 #include "common/pg/error.h"
 
 namespace dunlin::agent {
@@ -119,6 +120,18 @@ TEST(CrashMemoryTest, Trap06_CountsOnlyCrashesWithoutACommitBetween) {
   EXPECT_EQ(memory.CrashesAt(shard, 8), 0);
   memory.Committed(shard);
   EXPECT_EQ(memory.CrashesAt(shard, 7), 0);
+}
+
+TEST(DsnTest, I8_APartOfAPasswordIsNeverTakenForAHostOrPort) {
+  for (const char* dsn : {"postgresql://u:se@cret@host/app",
+                          "postgresql://u:p@se:cret@host:5432/app", "host=x port=cret"}) {
+    const absl::Status status = pg::ValidateDsn(Secret(dsn));
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << dsn;
+    EXPECT_THAT(std::string(status.message()), ::testing::Not(::testing::HasSubstr("cret")));
+  }
+  for (const char* dsn : {"postgresql://u:se%40cret@host/app", "postgresql://u@a:1,b:2/app",
+                          "host=/var/run/postgresql dbname=x", "host=@abstract", "dbname=app"})
+    EXPECT_TRUE(pg::ValidateDsn(Secret(dsn)).ok()) << dsn;
 }
 
 }  // namespace
