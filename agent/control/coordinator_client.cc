@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include <grpcpp/client_context.h>
 
 #include "dunlin/agent/v1/agent_service.grpc.pb.h"
@@ -133,10 +134,12 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
   return answer;
 }
 
+// Reports carry an id that is the same at each try, so that one whose answer was lost is answered
+// again and not taken for another (I6).
 absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId& lease,
                                             const SplitReport& split) {
   pb::ReportSplitRequest request;
-  request.set_request_id(MakeUuid());
+  request.set_request_id(absl::StrCat("split:", split.child.value()));
   request.set_agent_id(agent.value());
   request.set_lease_id(lease.value());
   request.set_shard_id(split.parent.value());
@@ -155,7 +158,7 @@ absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseI
                                               const Checkpoint& checkpoint,
                                               const OptionalKey& upper) {
   pb::CompleteShardRequest request;
-  request.set_request_id(MakeUuid());
+  request.set_request_id(absl::StrCat("done:", lease.value()));
   request.set_agent_id(agent.value());
   request.set_lease_id(lease.value());
   request.set_shard_id(shard.value());
@@ -171,7 +174,7 @@ absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId
                                              const TaskId& task, Epoch task_epoch,
                                              const TaskResult& result) {
   pb::CompleteTaskRequest request;
-  request.set_request_id(MakeUuid());
+  request.set_request_id(absl::StrCat("task:", lease.value()));
   request.set_agent_id(agent.value());
   request.set_lease_id(lease.value());
   request.set_task_id(task.value());
@@ -185,7 +188,7 @@ absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId
 absl::Status CoordinatorClient::ReleaseLeases(const AgentId& agent,
                                               const std::vector<Release>& releases) {
   pb::ReleaseLeasesRequest request;
-  request.set_request_id(MakeUuid());
+  request.set_request_id(absl::StrCat("release:", releases.front().lease.value()));
   request.set_agent_id(agent.value());
   for (const Release& release : releases) {
     pb::ReleaseLeasesRequest::Release* out = request.add_releases();

@@ -75,6 +75,7 @@ class CoordinatorClient {
                              Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper);
   absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,
                             Epoch task_epoch, const TaskResult& result);
+  // `releases`: at least one.
   absl::Status ReleaseLeases(const AgentId& agent, const std::vector<Release>& releases);
 
  private:
