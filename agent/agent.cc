@@ -142,7 +142,12 @@ struct Agent::Impl {
     const ShardWork& shard = std::get<ShardWork>(handle.lease().work);
     ShardWorker worker(
         handle, definition, factory, crashes, sizes,
-        [&](const SplitReport& split) { return ReportSplit(handle, split); }, clock);
+        {.split = [&](const SplitReport& split) { return ReportSplit(handle, split); },
+         .quarantine =
+             [&](const std::vector<QuarantinedRow>& rows, const Checkpoint& checkpoint) {
+               return ReportQuarantine(handle, rows, checkpoint);
+             }},
+        clock);
     const ShardOutcome outcome = worker.Run();
     if (!outcome.done) {
       Release(handle, outcome.checkpoint, outcome.problem);
@@ -159,6 +164,20 @@ struct Agent::Impl {
     return RetryReport(handle, "report_split", [&] {
       return client.ReportSplit(control->agent(), handle.lease().id, split);
     });
+  }
+
+  QuarantineAnswer ReportQuarantine(LeaseHandle& handle, const std::vector<QuarantinedRow>& rows,
+                                    const Checkpoint& checkpoint) {
+    const ShardWork& shard = std::get<ShardWork>(handle.lease().work);
+    bool stop = false;
+    const bool taken = RetryReport(handle, "report_quarantine", [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(
+          stop, client.ReportQuarantine(control->agent(), handle.lease().id, shard.id, shard.epoch,
+                                        checkpoint, rows));
+      return absl::OkStatus();
+    });
+    if (!taken) return QuarantineAnswer::kNotTaken;
+    return stop ? QuarantineAnswer::kStop : QuarantineAnswer::kGoOn;
   }
 
   void ReportTask(LeaseHandle& handle, const TaskResult& result) {

@@ -38,7 +38,14 @@ struct ShardWork {
   int64_t rows_total = 0;
 };
 
-enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile };
+enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine };
+
+// An operator's word that a row may stay as it is.
+struct Acceptance {
+  std::string quarantine_id;
+  std::string by;
+  std::string reason;
+};
 
 struct TaskWork {
   TaskId id;
@@ -49,6 +56,8 @@ struct TaskWork {
   bool finish = false;
   int64_t shards_known = 0;
   int shards_max = 0;
+  std::vector<Acceptance> accept;  // QUARANTINE
+  bool retry = false;              // QUARANTINE: try all that are not accepted again
 };
 
 struct WorkLimits {
@@ -92,6 +101,23 @@ struct LedgerShard {
   int64_t rows_total = 0;
 };
 
+// Rows that failed alone and were set aside: those of one key value, usually one; as the ledger has
+// them.
+struct QuarantinedRow {
+  std::string id;  // UUID
+  ShardId shard;
+  int step = 0;
+  std::string relation;
+  std::vector<std::string> key_columns;
+  KeyText key;
+  int64_t rows = 0;
+  std::string sqlstate, constraint, table;
+  int tries = 1;
+  bool accepted = false;
+  std::string accepted_by, accepted_reason;
+  absl::Time failed_at, tried_at;  // first and latest failure, by the target's clock
+};
+
 // Why a lease ended without success; mirrors the protocol's Problem.
 struct Problem {
   enum class Kind {
@@ -127,15 +153,21 @@ struct VerifyResult {
 struct FinalizeResult {
   bool finished = false;
 };
+// What is set aside and not done, after the task.
+struct QuarantineResult {
+  std::vector<QuarantinedRow> rows;
+  int64_t rows_retried = 0;  // rows that all retries of the run have changed
+};
 struct ReconcileResult {
   std::vector<LedgerShard> shards;
+  QuarantineResult quarantine;
   TargetIdentity identity;
   bool run_known = false;
   bool finished = false;
 };
 // monostate: nothing to report, the lease is lost.
 using TaskResult = std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult,
-                                FinalizeResult, ReconcileResult, Problem>;
+                                FinalizeResult, ReconcileResult, QuarantineResult, Problem>;
 
 struct SplitReport {
   ShardId parent;

@@ -139,6 +139,37 @@ absl::StatusOr<std::vector<pb::Agent>> Client::ListAgents() {
   return all;
 }
 
+absl::StatusOr<std::vector<pb::QuarantinedRow>> Client::ListQuarantinedRows(
+    const std::string& run) {
+  std::vector<pb::QuarantinedRow> all;
+  pb::ListQuarantinedRowsRequest request;
+  request.set_run(run);
+  request.set_page_size(kMaxPageSize);
+  do {
+    pb::ListQuarantinedRowsResponse response;
+    DUNLIN_RETURN_IF_ERROR(
+        Call(runs_, &pb::RunService::Stub::ListQuarantinedRows, request, response));
+    all.insert(all.end(), response.rows().begin(), response.rows().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<pb::Run> Client::RetryQuarantinedRows(
+    const pb::RetryQuarantinedRowsRequest& request) {
+  pb::RetryQuarantinedRowsResponse response;
+  DUNLIN_RETURN_IF_ERROR(
+      Call(runs_, &pb::RunService::Stub::RetryQuarantinedRows, request, response));
+  return response.run();
+}
+absl::StatusOr<pb::Run> Client::AcceptQuarantinedRows(
+    const pb::AcceptQuarantinedRowsRequest& request) {
+  pb::AcceptQuarantinedRowsResponse response;
+  DUNLIN_RETURN_IF_ERROR(
+      Call(runs_, &pb::RunService::Stub::AcceptQuarantinedRows, request, response));
+  return response.run();
+}
+
 absl::Status Client::Watch(const std::string& run, int64_t after_revision,
                            const std::function<bool(const pb::WatchRunResponse&)>& on_message,
                            std::stop_token stop) {

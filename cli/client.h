@@ -37,6 +37,9 @@ class Client {
   absl::StatusOr<std::vector<pb::Shard>> ListShards(const std::string& run);
   absl::StatusOr<std::vector<pb::RunEvent>> ListEvents(const std::string& run, bool audit_only);
   absl::StatusOr<std::vector<pb::Agent>> ListAgents();
+  absl::StatusOr<std::vector<pb::QuarantinedRow>> ListQuarantinedRows(const std::string& run);
+  absl::StatusOr<pb::Run> RetryQuarantinedRows(const pb::RetryQuarantinedRowsRequest& request);
+  absl::StatusOr<pb::Run> AcceptQuarantinedRows(const pb::AcceptQuarantinedRowsRequest& request);
 
   // Reads one stream until it ends or `on_message` answers false. UNAVAILABLE: it broke; go on from
   // the last revision.

@@ -13,29 +13,17 @@
 
 #include "agent/ledger/installer.h"
 #include "common/clock.h"
-#include "common/ids.h"
 #include "common/migration/name.h"
 #include "common/migration/parser.h"
 #include "common/text/duration.h"
 
 namespace dunlin::cli {
 namespace {
-
 using nlohmann::json;
+}  // namespace
 
-// How the next command reaches the same place.
 std::string Reach(const GlobalOptions& global) {
-  if (!global.database.empty()) return " --database …";
-  return "";
-}
-
-template <typename Request>
-Request Command(const GlobalOptions& global, const std::string& reason) {
-  Request request;
-  request.set_request_id(MakeUuid());
-  request.set_operator_name(global.operator_name);
-  request.set_reason(reason);
-  return request;
+  return global.database.empty() ? "" : " --database …";
 }
 
 void PrintRun(const GlobalOptions& global, const pb::Run& run) {
@@ -47,8 +35,6 @@ void PrintRun(const GlobalOptions& global, const pb::Run& run) {
   if (const std::string reason = WaitReason(run); !reason.empty())
     std::cout << "  " << reason << "\n";
 }
-
-}  // namespace
 
 absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::string>& paths) {
   std::vector<MigrationFile> files;
@@ -82,7 +68,7 @@ int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& 
                std::vector<std::string>& live) {
   int worst = kDone;
   for (const MigrationFile& file : files) {
-    auto request = Command<pb::StartRunRequest>(global, options.reason);
+    auto request = MakeCommand<pb::StartRunRequest>(global, options.reason);
     request.set_migration(file.name);
     request.set_definition(file.bytes);
     request.mutable_parameters()->insert(options.parameters.begin(), options.parameters.end());
@@ -112,7 +98,7 @@ int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& 
       std::cerr << "dunlin: " << run.migration() << " is " << StateName(run.state()) << " on "
                 << run.target()
                 << (WaitReason(run).empty() ? "" : absl::StrCat(" (", WaitReason(run), ")"))
-                << ". Go on with: dunlin resume " << run.migration() << how_to_reach << std::endl;
+                << ". Go on with: dunlin " << NextCommand(run) << how_to_reach << std::endl;
     }
     if (code == kNeedsPerson) worst = std::max<int>(worst, kNeedsPerson);
   }
@@ -139,7 +125,7 @@ int RunPause(const GlobalOptions& global, const std::string& run, const std::str
              absl::Duration timeout) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
-  auto request = Command<pb::PauseRunRequest>(global, reason);
+  auto request = MakeCommand<pb::PauseRunRequest>(global, reason);
   request.set_run(run);
   absl::StatusOr<pb::Run> state = connection->client->PauseRun(request);
   Clock& clock = SystemClock();
@@ -166,7 +152,7 @@ int RunResume(const GlobalOptions& global, const std::string& run, const std::st
               int64_t stop_after_rows) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
-  auto request = Command<pb::ResumeRunRequest>(global, reason);
+  auto request = MakeCommand<pb::ResumeRunRequest>(global, reason);
   request.set_run(run);
   request.set_stop_after_rows(stop_after_rows);
   const auto resumed = connection->client->ResumeRun(request);
@@ -178,7 +164,7 @@ int RunResume(const GlobalOptions& global, const std::string& run, const std::st
 int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
-  auto request = Command<pb::CancelRunRequest>(global, reason);
+  auto request = MakeCommand<pb::CancelRunRequest>(global, reason);
   request.set_run(run);
   const auto cancelled = connection->client->CancelRun(request);
   if (!cancelled.ok()) return Complain(cancelled.status());
@@ -214,7 +200,7 @@ int RunStatus(const GlobalOptions& global, const std::string& name) {
     if (run.state() != pb::Run::STATE_PAUSED) {
       std::cout << "  stop it: dunlin pause " << run.migration() << Reach(global) << "\n";
     } else {
-      std::cout << "  go on:   dunlin resume " << run.migration() << Reach(global) << "\n";
+      std::cout << "  go on:   dunlin " << NextCommand(run) << Reach(global) << "\n";
     }
   }
   return kDone;

@@ -8,6 +8,8 @@
 #include "absl/time/time.h"
 #include "cli/context.h"
 
+#include "common/ids.h"
+
 namespace dunlin::cli {
 
 struct StartOptions {
@@ -23,6 +25,13 @@ int RunPause(const GlobalOptions& global, const std::string& run, const std::str
 int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
               int64_t stop_after_rows);
 int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason);
+int RunQuarantineList(const GlobalOptions& global, const std::string& run);
+// Keys as CSV; `step` 0 = all, which must then have the same key columns.
+int RunQuarantineExport(const GlobalOptions& global, const std::string& run, int step);
+int RunQuarantineRetry(const GlobalOptions& global, const std::string& run,
+                       const std::string& reason);
+int RunQuarantineAccept(const GlobalOptions& global, const std::string& run,
+                        const std::string& reason);
 int RunStatus(const GlobalOptions& global, const std::string& run);
 int RunList(const GlobalOptions& global);
 int RunShow(const GlobalOptions& global, const std::string& run);
@@ -50,5 +59,20 @@ absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::stri
 int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options,
                const std::vector<MigrationFile>& files, const std::string& how_to_reach,
                std::vector<std::string>& live);
+
+// How the next command reaches the same place: " --database …" or nothing.
+std::string Reach(const GlobalOptions& global);
+// A run as a command answers it: two lines, or an object.
+void PrintRun(const GlobalOptions& global, const pb::Run& run);
+
+// A command with its request id; the reason is for the log of events.
+template <typename Request>
+Request MakeCommand(const GlobalOptions& global, const std::string& reason) {
+  Request request;
+  request.set_request_id(MakeUuid());
+  request.set_operator_name(global.operator_name);
+  request.set_reason(reason);
+  return request;
+}
 
 }  // namespace dunlin::cli

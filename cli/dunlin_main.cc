@@ -37,6 +37,7 @@ struct Everything {
   std::string run, reason, role;
   std::string timeout = "60s";
   int64_t stop_after = 0, from_revision = 0;
+  int step = 0;
   bool all_events = false;
   std::function<int()> chosen;
 };
@@ -140,6 +141,41 @@ void AddDriving(CLI::App& app, Everything& all) {
       [&all] { all.chosen = [&all] { return RunCancel(all.global, all.run, all.reason); }; });
 }
 
+void AddQuarantine(CLI::App& app, Everything& all) {
+  CLI::App* quarantine =
+      app.add_subcommand("quarantine", "rows that were set aside because they failed alone");
+  quarantine->require_subcommand(1);
+  const auto add = [&](const std::string& name, const std::string& what,
+                       const std::string& example) {
+    CLI::App* command = AddCommand(*quarantine, name, what, example);
+    command->add_option("RUN", all.run, "name, version or run id")->required();
+    return command;
+  };
+  CLI::App* list = add("list", "which rows, and why", "dunlin quarantine list 20261123120000");
+  list->callback(
+      [&all] { all.chosen = [&all] { return RunQuarantineList(all.global, all.run); }; });
+  CLI::App* retry = add("retry", "try exactly those rows again, each once, then go on with the run",
+                        "dunlin quarantine retry 20261123120000");
+  retry->add_option("--reason", all.reason, "why, for the log of events");
+  retry->callback([&all] {
+    all.chosen = [&all] { return RunQuarantineRetry(all.global, all.run, all.reason); };
+  });
+  CLI::App* accept =
+      add("accept", "leave those rows as they are, and go on with the run, to its end",
+          "dunlin quarantine accept 20261123120000 --reason 'test accounts, to be deleted'");
+  accept->add_option("--reason", all.reason, "why, for the log of events")->required();
+  accept->callback([&all] {
+    all.chosen = [&all] { return RunQuarantineAccept(all.global, all.run, all.reason); };
+  });
+  CLI::App* exported =
+      add("export", "their keys as CSV", "dunlin quarantine export 20261123120000 > keys.csv");
+  exported->add_option("--step", all.step, "only of this step, 1 is the first")
+      ->check(CLI::PositiveNumber);
+  exported->callback([&all] {
+    all.chosen = [&all] { return RunQuarantineExport(all.global, all.run, all.step); };
+  });
+}
+
 void AddLooking(CLI::App& app, Everything& all) {
   CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run",
                                 "dunlin status 20261123120000 -o json");
@@ -189,6 +225,7 @@ int Main(int argc, char** argv) {
   app.footer(std::string("Begin with: dunlin local FILE --database DSN\n") + kExitCodes);
   AddGlobals(app, all.global);
   AddDriving(app, all);
+  AddQuarantine(app, all);
   AddLooking(app, all);
   try {
     app.parse(argc, argv);

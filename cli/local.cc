@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/output.h"
 #include "cli/watch.h"
 
 #include "agent/agent.h"
@@ -77,7 +78,7 @@ void PrintEnd(Client& client, const GlobalOptions& global, const std::vector<std
     } else if (ExitCodeOf(run->state()) == kNeedsPerson) {
       std::cerr << "dunlin: " << run->migration()
                 << " needs you: " << (run->error().empty() ? run->reason() : run->error())
-                << "\ndunlin: then go on with: dunlin resume " << run->migration()
+                << "\ndunlin: then go on with: dunlin " << NextCommand(*run)
                 << " --database … && dunlin local FILE --database …" << std::endl;
     }
   }

@@ -85,7 +85,19 @@ std::string ProgressLine(const v1::Run& run) {
     absl::StrAppend(&line, "  ETA ", HumanDuration(absl::Seconds(run.eta_seconds())));
   if (run.shards().total() > 0)
     absl::StrAppend(&line, "  shards ", run.shards().done(), "/", run.shards().total());
+  if (run.rows_quarantined() > 0) {
+    absl::StrAppend(&line, "  ", HumanCount(run.rows_quarantined()), " quarantined",
+                    run.rows_accepted() > 0
+                        ? absl::StrCat(" (", HumanCount(run.rows_accepted()), " accepted)")
+                        : "");
+  }
   return line;
+}
+
+std::string NextCommand(const v1::Run& run) {
+  const bool only_quarantine =
+      run.rows_quarantined() > run.rows_accepted() && run.shards().done() == run.shards().total();
+  return absl::StrCat(only_quarantine ? "quarantine retry " : "resume ", run.migration());
 }
 
 std::string WaitReason(const v1::Run& run) {
@@ -123,6 +135,7 @@ json RunJson(const v1::Run& run) {
               {"rows_total", run.rows_total()},
               {"rows_changed", run.rows_changed()},
               {"rows_quarantined", run.rows_quarantined()},
+              {"rows_accepted", run.rows_accepted()},
               {"rows_per_second", run.rows_per_second()},
               {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
               {"shards",
@@ -181,6 +194,25 @@ json EventJson(const v1::RunEvent& event) {
           {"shard_id", event.shard_id()},
           {"old_value", event.old_value()},
           {"new_value", event.new_value()}};
+}
+
+json QuarantinedRowJson(const v1::QuarantinedRow& row) {
+  return {
+      {"quarantine_id", row.quarantine_id()},
+      {"state", WithoutPrefix(v1::QuarantinedRow::State_Name(row.state()))},
+      {"step", row.step()},
+      {"relation", row.relation()},
+      {"key_columns", std::vector<std::string>(row.key_column().begin(), row.key_column().end())},
+      {"key", KeyJson(row.key_text())},
+      {"rows", row.rows()},
+      {"sqlstate", row.sqlstate()},
+      {"constraint", row.constraint()},
+      {"table", row.table()},
+      {"tries", row.tries()},
+      {"accepted_by", row.accepted_by()},
+      {"accepted_reason", row.accepted_reason()},
+      {"fail_time", TimeJson(row.has_fail_time(), row.fail_time())},
+      {"try_time", TimeJson(row.has_try_time(), row.try_time())}};
 }
 
 json AgentJson(const v1::Agent& agent) {

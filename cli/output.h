@@ -24,12 +24,16 @@ std::string Bar(double percent, int width);
 std::string ProgressLine(const v1::Run& run);
 // Why it is not going at full speed, or not at all; empty = nothing to say.
 std::string WaitReason(const v1::Run& run);
+// The command that goes on with a run that needs a person: "resume NAME", or what its quarantined
+// rows need.
+std::string NextCommand(const v1::Run& run);
 // Left-aligned columns with a header.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
 nlohmann::json RunJson(const v1::Run& run);
 nlohmann::json ShardJson(const v1::Shard& shard);
 nlohmann::json EventJson(const v1::RunEvent& event);
+nlohmann::json QuarantinedRowJson(const v1::QuarantinedRow& row);
 nlohmann::json AgentJson(const v1::Agent& agent);
 
 }  // namespace dunlin::cli

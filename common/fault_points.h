@@ -5,12 +5,27 @@
 namespace dunlin {
 
 inline constexpr const char* kFaultPoints[] = {
-    "agent.claim.before",          "agent.claim.after",        "agent.batch.after_fence",
-    "agent.batch.before_commit",   "agent.batch.after_commit", "agent.batch.commit_sent",
-    "agent.split.before_commit",   "agent.split.after_commit", "agent.plan.before_commit",
-    "agent.plan.after_commit",     "agent.done.before_report", "agent.finalize.before_commit",
-    "agent.finalize.after_commit", "agent.heartbeat.before",   "coordinator.rpc.before",
-    "coordinator.rpc.after",       "coordinator.sweep.before",
+    "agent.claim.before",
+    "agent.claim.after",
+    "agent.batch.after_fence",
+    "agent.batch.before_commit",
+    "agent.batch.after_commit",
+    "agent.batch.commit_sent",
+    "agent.split.before_commit",
+    "agent.split.after_commit",
+    "agent.plan.before_commit",
+    "agent.plan.after_commit",
+    "agent.done.before_report",
+    "agent.finalize.before_commit",
+    "agent.finalize.after_commit",
+    "agent.heartbeat.before",
+    "coordinator.rpc.before",
+    "coordinator.rpc.after",
+    "coordinator.sweep.before",
+    "agent.quarantine.before_commit",
+    "agent.quarantine.after_commit",
+    "agent.retry.before_commit",
+    "agent.retry.after_commit",
 };
 
 inline constexpr const char* kTunables[] = {

@@ -22,6 +22,9 @@ inline constexpr int kMaxTargetsPerAgent = 256;
 inline constexpr int kMaxSlotsPerAgent = 256;
 inline constexpr int kMaxLeasesPerCall = 256;
 inline constexpr int kMaxShardsPerStep = 65536;
+// Each row that fails alone costs a dozen transactions, and its key is kept in the store.
+inline constexpr int64_t kMaxQuarantined = 10'000;
+inline constexpr int kMaxQuarantinedPerReport = 256;
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
 // A full plan or reconcile report: kMaxShardsPerStep shards with short keys; long keys mean fewer

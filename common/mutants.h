@@ -27,6 +27,13 @@ inline constexpr const char* kMutants[] = {
     "no_lock_timeout",       // (I12)
     "row_value_in_message",  // (I8)
     "list_grows_per_batch",  // (I10)
+    // Rows that are set aside
+    "set_aside_unkept",        // the cursor moves past a row that is kept nowhere
+    "set_aside_untold",        // a claim does not report what a former owner set aside
+    "retry_unfenced",          // task epochs are not compared
+    "retry_not_noted",         // that it is done, in the transaction that did it
+    "retry_whole_range",       // all rows up to the key
+    "finish_with_quarantine",  // finalize does not look at rows that are set aside
     // Leases and the store (agent/control/, coordinator/)
     "lease_by_agent_clock",        // counted from the answer on, and revived by a late heartbeat
     "rpc_without_lease",           // neither lease id nor epoch of a report is compared

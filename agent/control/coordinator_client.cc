@@ -153,6 +153,24 @@ absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId&
   return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::ReportSplit, request, response);
 }
 
+absl::StatusOr<bool> CoordinatorClient::ReportQuarantine(const AgentId& agent, const LeaseId& lease,
+                                                         const ShardId& shard, Epoch epoch,
+                                                         const Checkpoint& checkpoint,
+                                                         const std::vector<QuarantinedRow>& rows) {
+  pb::ReportQuarantineRequest request;
+  request.set_request_id(absl::StrCat("quarantine:", lease.value(), ":", rows.front().id));
+  request.set_agent_id(agent.value());
+  request.set_lease_id(lease.value());
+  request.set_shard_id(shard.value());
+  request.set_epoch(epoch.value());
+  ToProto(checkpoint, request.mutable_checkpoint());
+  for (const QuarantinedRow& row : rows) ToProto(row, request.add_rows());
+  pb::ReportQuarantineResponse response;
+  DUNLIN_RETURN_IF_ERROR(stubs_->Call(
+      current_, kDeadline, &pb::AgentService::Stub::ReportQuarantine, request, response));
+  return response.stop();
+}
+
 absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseId& lease,
                                               const ShardId& shard, Epoch epoch,
                                               const Checkpoint& checkpoint,

@@ -71,6 +71,11 @@ class CoordinatorClient {
                                             const std::vector<TargetStatus>& targets,
                                             const std::vector<std::string>& pending_request_ids);
   absl::Status ReportSplit(const AgentId& agent, const LeaseId& lease, const SplitReport& split);
+  // Whether the worker must stop.
+  absl::StatusOr<bool> ReportQuarantine(const AgentId& agent, const LeaseId& lease,
+                                        const ShardId& shard, Epoch epoch,
+                                        const Checkpoint& checkpoint,
+                                        const std::vector<QuarantinedRow>& rows);
   absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const ShardId& shard,
                              Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper);
   absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,

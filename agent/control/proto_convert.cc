@@ -47,6 +47,8 @@ absl::StatusOr<TaskKind> KindFrom(pb::TaskKind kind) {
       return TaskKind::kFinalize;
     case pb::TASK_KIND_RECONCILE:
       return TaskKind::kReconcile;
+    case pb::TASK_KIND_QUARANTINE:
+      return TaskKind::kQuarantine;
     default:
       return absl::InvalidArgumentError(
           "this agent does not know such a task; it is older than its coordinator");
@@ -92,6 +94,17 @@ void ShardToProto(const LedgerShard& shard, pb::LedgerShard* out) {
   out->set_rows_total(shard.rows_total);
 }
 
+void ToProto(const absl::Time time, google::protobuf::Timestamp* out) {
+  const absl::Time second = absl::FromUnixSeconds(absl::ToUnixSeconds(time));
+  out->set_seconds(absl::ToUnixSeconds(time));
+  out->set_nanos(static_cast<int>(absl::ToInt64Nanoseconds(time - second)));
+}
+
+void ToProto(const QuarantineResult& quarantine, pb::QuarantineResult* out) {
+  for (const QuarantinedRow& row : quarantine.rows) ToProto(row, out->add_rows());
+  out->set_rows_retried(quarantine.rows_retried);
+}
+
 }  // namespace
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
@@ -123,7 +136,13 @@ absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {
                 .task_epoch = Epoch(task.task_epoch()),
                 .finish = task.finish(),
                 .shards_known = task.shards_known(),
-                .shards_max = task.shards_max()};
+                .shards_max = task.shards_max(),
+                .retry = task.retry()};
+  for (const pb::TaskLease::Acceptance& accept : task.accept()) {
+    work.accept.push_back({.quarantine_id = accept.quarantine_id(),
+                           .by = accept.operator_name(),
+                           .reason = accept.reason()});
+  }
   DUNLIN_ASSIGN_OR_RETURN(work.kind, KindFrom(task.kind()));
   if (task.has_shard()) work.shard = ShardFrom(task.shard());
   out.work = std::move(work);
@@ -173,6 +192,25 @@ void ToProto(const Problem& problem, pb::Problem* out) {
   out->set_ledger_epoch(problem.ledger_epoch.value());
 }
 
+void ToProto(const QuarantinedRow& row, pb::QuarantinedRow* out) {
+  out->set_quarantine_id(row.id);
+  out->set_shard_id(row.shard.value());
+  out->set_step(row.step);
+  out->set_relation(row.relation);
+  out->mutable_key_column()->Assign(row.key_columns.begin(), row.key_columns.end());
+  ToProto(row.key, out->mutable_key());
+  out->set_rows(row.rows);
+  out->set_sqlstate(row.sqlstate);
+  out->set_constraint(row.constraint);
+  out->set_table(row.table);
+  out->set_tries(row.tries);
+  out->set_accepted(row.accepted);
+  out->set_accepted_by(row.accepted_by);
+  out->set_accepted_reason(row.accepted_reason);
+  ToProto(row.failed_at, out->mutable_fail_time());
+  ToProto(row.tried_at, out->mutable_try_time());
+}
+
 void ToProto(const TargetIdentity& identity, pb::TargetIdentity* out) {
   out->set_target(identity.target);
   out->set_system_identifier(identity.system_identifier);
@@ -198,6 +236,9 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     ToProto(reconcile->identity, out->mutable_reconcile()->mutable_identity());
     out->mutable_reconcile()->set_run_known(reconcile->run_known);
     out->mutable_reconcile()->set_finished(reconcile->finished);
+    ToProto(reconcile->quarantine, out->mutable_reconcile()->mutable_quarantine());
+  } else if (const auto* quarantine = std::get_if<QuarantineResult>(&result)) {
+    ToProto(*quarantine, out->mutable_quarantine());
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

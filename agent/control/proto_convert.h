@@ -21,6 +21,7 @@ Directive FromProto(const pb::LeaseDirective& directive);
 void ToProto(const KeyText& key, pb::Key* out);
 void ToProto(const Checkpoint& checkpoint, pb::Checkpoint* out);
 void ToProto(const Problem& problem, pb::Problem* out);
+void ToProto(const QuarantinedRow& row, pb::QuarantinedRow* out);
 void ToProto(const TargetIdentity& identity, pb::TargetIdentity* out);
 // Sets the `result` of a CompleteTask request.
 void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out);

@@ -66,11 +66,11 @@ absl::StatusOr<bool> SupersedeUnstartedRun(pg::Connection& connection, const Run
       connection.Execute(sql::kOtherRunOfName, {run.migration, run.id.value()}));
   if (other.rows.empty()) return true;
   const std::string& id = other.Text(0, 0);
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, connection.Execute(sql::kLockShardsOfRun, {id}));
-  for (size_t row = 0; row < shards.rows.size(); ++row) {
-    if (shards.Int(row, 0) > 0 || shards.Bool(row, 1)) return false;
-  }
+  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kLockShardsOfRun, {id}).status());
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result any, connection.Execute(sql::kAnyBatchOfRun, {id}));
+  if (any.Bool(0, 0)) return false;
   DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropShardsOfRun, {id}).status());
+  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropQuarantineOfRun, {id}).status());
   DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kSupersedeRun, {id}).status());
   LOG(INFO) << Event("run_superseded").Kv("run", id).Kv("by", run.id);
   return true;
@@ -125,6 +125,7 @@ std::string LedgerSql(absl::string_view role) {
     absl::StrAppend(&sql, "GRANT SELECT, UPDATE ON dunlin.meta", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.run", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.shard", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.quarantine", to);
     absl::StrAppend(&sql, "GRANT SELECT ON dunlin.stopped, dunlin.progress, dunlin.history", to);
   }
   absl::StrAppend(&sql, "COMMIT;\n");

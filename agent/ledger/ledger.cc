@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
@@ -88,7 +89,40 @@ absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
   return absl::DeadlineExceededError("the claim waited too long for the ledger's row");
 }
 
+absl::StatusOr<std::vector<QuarantinedRow>> DecodeQuarantined(const pg::Result& result) {
+  std::vector<QuarantinedRow> rows;
+  for (size_t row = 0; row < result.rows.size(); ++row) {
+    const std::vector<pg::Value>& columns = result.rows[row];
+    QuarantinedRow one{.id = result.Text(row, 0),
+                       .shard = ShardId(result.Text(row, 1)),
+                       .step = static_cast<int>(result.Int(row, 2)),
+                       .relation = result.Text(row, 3),
+                       .rows = result.Int(row, 6),
+                       .sqlstate = result.Text(row, 7),
+                       .constraint = result.Text(row, 8),
+                       .table = result.Text(row, 9),
+                       .tries = static_cast<int>(result.Int(row, 10)),
+                       .accepted = result.Text(row, 11) == "accepted",
+                       .accepted_by = result.Text(row, 12),
+                       .accepted_reason = result.Text(row, 13),
+                       .failed_at = DecodeTime(columns[14]),
+                       .tried_at = DecodeTime(columns[15])};
+    DUNLIN_ASSIGN_OR_RETURN(const OptionalKey names, DecodeKey(columns[4]));
+    DUNLIN_ASSIGN_OR_RETURN(const OptionalKey key, DecodeKey(columns[5]));
+    one.key_columns = names->Reveal();
+    one.key = *key;
+    rows.push_back(std::move(one));
+  }
+  return rows;
+}
+
 }  // namespace
+
+absl::Time DecodeTime(const pg::Value& seconds) {
+  double number = 0;
+  return seconds && absl::SimpleAtod(*seconds, &number) ? absl::UnixEpoch() + absl::Seconds(number)
+                                                        : absl::InfinitePast();
+}
 
 pg::Value EncodeKey(const OptionalKey& key) {
   if (!key) return std::nullopt;
@@ -185,6 +219,24 @@ absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connec
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
                           connection.Execute(sql::kShardsOfRun, {run.value(), absl::StrCat(step)}));
   return DecodeLedgerShards(result);
+}
+
+absl::StatusOr<std::vector<QuarantinedRow>> ListQuarantined(pg::Connection& connection,
+                                                            const ShardId& shard) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
+                          connection.Execute(sql::kQuarantineOfShard, {shard.value()}));
+  return DecodeQuarantined(result);
+}
+
+absl::StatusOr<QuarantineResult> ReadQuarantine(pg::Connection& connection, const RunId& run) {
+  QuarantineResult quarantine;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows,
+                          connection.Execute(sql::kQuarantineOfRun, {run.value()}));
+  DUNLIN_ASSIGN_OR_RETURN(quarantine.rows, DecodeQuarantined(rows));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result retried,
+                          connection.Execute(sql::kRowsRetried, {run.value()}));
+  quarantine.rows_retried = retried.Int(0, 0);
+  return quarantine;
 }
 
 absl::Status CheckCommitted(pg::Connection& connection, const pg::Outcome& commit) {

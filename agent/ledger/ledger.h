@@ -19,6 +19,8 @@ namespace dunlin::agent {
 // A key as text[] for the ledger; NULL when absent.
 pg::Value EncodeKey(const OptionalKey& key);
 absl::StatusOr<OptionalKey> DecodeKey(const pg::Value& value);
+// Seconds since 1970 as the server prints them.
+absl::Time DecodeTime(const pg::Value& seconds);
 
 // What a claim returned: the only thing that the agent works with from then on, whatever the grant
 // said.
@@ -47,6 +49,11 @@ absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const st
 absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connection,
                                                           const RunId& run, int step);
 absl::StatusOr<std::vector<LedgerShard>> DecodeLedgerShards(const pg::Result& result);
+
+// What is set aside of a shard, or of a run, and not done, in one statement.
+absl::StatusOr<std::vector<QuarantinedRow>> ListQuarantined(pg::Connection& connection,
+                                                            const ShardId& shard);
+absl::StatusOr<QuarantineResult> ReadQuarantine(pg::Connection& connection, const RunId& run);
 
 // Runs BEGIN, `commands` and COMMIT in one pipeline, synchronously durable. OK = the tag was COMMIT
 // and nothing said otherwise. A failure before COMMIT is rolled back and returned; a lost

@@ -58,6 +58,7 @@ std::string MutateLedgerSql(std::string sql) {
   if (DUNLIN_MUTANT("finalize_unfenced")) {
     Replace(sql, 1, "WHERE r.id = p_run AND r.task_epoch < p_task_epoch;", "WHERE r.id = p_run;");
   }
+  if (DUNLIN_MUTANT("retry_unfenced")) Replace(sql, 1, " OR v_run.task_epoch <> p_task_epoch", "");
   if (DUNLIN_MUTANT("budget_not_spent")) {
     Replace(sql, 1,
             "greatest(1, p_budget_ms - (extract(epoch FROM clock_timestamp() - now()) * "

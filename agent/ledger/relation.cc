@@ -132,4 +132,9 @@ std::string SearchPathFor(const std::string& schema_sql) {
   return schema_sql == "public" ? "public, pg_temp" : absl::StrCat(schema_sql, ", public, pg_temp");
 }
 
+std::string SearchPathOf(const std::string& name_sql) {
+  const size_t dot = name_sql[0] == '"' ? name_sql.find("\".") + 1 : name_sql.find('.');
+  return SearchPathFor(name_sql.substr(0, dot));
+}
+
 }  // namespace dunlin::agent

@@ -58,5 +58,7 @@ std::string KeyList(const Relation& relation, const std::string& prefix = "");
 
 // The session's search_path for a relation: its schema, public, pg_temp.
 std::string SearchPathFor(const std::string& schema_sql);
+// The same by a relation's name as the ledger holds it: schema-qualified and quoted.
+std::string SearchPathOf(const std::string& name_sql);
 
 }  // namespace dunlin::agent

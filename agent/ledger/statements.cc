@@ -176,12 +176,21 @@ WHERE name = $1 AND id <> $2::uuid
   AND outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone'
 FOR UPDATE)sql"};
 
-// Waits for a batch in flight of a zombie; what is returned is what really was committed.
+// Waits for a batch in flight of a zombie, so that the next statement sees what was committed.
 const pg::Statement kLockShardsOfRun{"d_lock_shards_of_run", R"sql(
-SELECT seq, done FROM dunlin.shard WHERE run = $1::uuid FOR UPDATE)sql"};
+SELECT id FROM dunlin.shard WHERE run = $1::uuid FOR UPDATE)sql"};
+
+// A batch that only set a row aside changed nothing.
+const pg::Statement kAnyBatchOfRun{"d_any_batch_of_run", R"sql(
+SELECT EXISTS (
+  SELECT 1 FROM dunlin.shard s WHERE s.run = $1::uuid AND s.seq > (
+    SELECT count(*) FROM dunlin.quarantine q WHERE q.shard = s.id AND q.state <> 'done')))sql"};
 
 const pg::Statement kDropShardsOfRun{"d_drop_shards_of_run", R"sql(
 DELETE FROM dunlin.shard WHERE run = $1::uuid)sql"};
+
+const pg::Statement kDropQuarantineOfRun{"d_drop_quarantine_of_run", R"sql(
+DELETE FROM dunlin.quarantine WHERE run = $1::uuid)sql"};
 
 const pg::Statement kSupersedeRun{"d_supersede_run", R"sql(
 UPDATE dunlin.run SET outcome = 'superseded', finished_at = clock_timestamp() WHERE id = $1::uuid)sql"};
@@ -228,6 +237,48 @@ const pg::Statement kSpend{"d_spend", "SELECT dunlin.spend($1::bigint)"};
 
 const pg::Statement kAdvance{"d_advance", R"sql(
 SELECT dunlin.advance($1::uuid, $2::bigint, $3::text[], $4::bigint, $5::bigint, $6::boolean, $7::bigint))sql"};
+
+// Behind the fence, and before the advance that raises seq.
+const pg::Statement kSetAside{"d_set_aside", R"sql(
+INSERT INTO dunlin.quarantine (id, run, shard, seq, step, relation, key_columns, lower, key, rows, sqlstate,
+  constraint_name, table_name)
+SELECT $2::uuid, s.run, s.id, s.seq, s.step, s.relation, $3::text[], $4::text[], $5::text[], $6::bigint, $7, $8, $9
+FROM dunlin.shard s WHERE s.id = $1::uuid
+RETURNING extract(epoch FROM failed_at)::double precision)sql"};
+
+#define DUNLIN_QUARANTINE_COLUMNS                                                         \
+  "SELECT id, shard, step, relation, key_columns, key, rows, sqlstate, constraint_name, " \
+  "table_name, tries, state, accepted_by, accepted_reason, "                              \
+  "extract(epoch FROM failed_at)::double precision, "                                     \
+  "extract(epoch FROM tried_at)::double precision FROM dunlin.quarantine "
+const pg::Statement kQuarantineOfShard{"d_quarantine_of_shard", DUNLIN_QUARANTINE_COLUMNS
+                                       "WHERE shard = $1::uuid AND state <> 'done' ORDER BY seq"};
+const pg::Statement kQuarantineOfRun{
+    "d_quarantine_of_run", DUNLIN_QUARANTINE_COLUMNS
+    "WHERE run = $1::uuid AND state <> 'done' ORDER BY step, relation, shard, seq"};
+#undef DUNLIN_QUARANTINE_COLUMNS
+
+const pg::Statement kRowsRetried{"d_rows_retried", R"sql(
+SELECT coalesce(sum(rows_changed), 0)::bigint FROM dunlin.quarantine WHERE run = $1::uuid AND state = 'done')sql"};
+
+const pg::Statement kFenceRetry{"d_fence_retry", R"sql(
+SELECT dunlin.fence_retry($1::uuid, $2::bigint, $3::bigint))sql"};
+
+const pg::Statement kRetryDone{"d_retry_done", R"sql(
+UPDATE dunlin.quarantine SET state = 'done', rows_changed = $2::bigint, tries = tries + 1, tried_at = clock_timestamp()
+WHERE id = $1::uuid)sql"};
+
+const pg::Statement kRetryFailed{"d_retry_failed", R"sql(
+UPDATE dunlin.quarantine SET sqlstate = $2, constraint_name = $3, table_name = $4, tries = tries + 1,
+  tried_at = clock_timestamp()
+WHERE id = $1::uuid)sql"};
+
+const pg::Statement kAcceptQuarantined{"d_accept_quarantined", R"sql(
+UPDATE dunlin.quarantine SET state = 'accepted', accepted_by = $3, accepted_reason = $4
+WHERE run = $1::uuid AND id = ANY ($2::uuid[]) AND state = 'quarantined')sql"};
+
+const pg::Statement kCountQuarantined{"d_count_quarantined", R"sql(
+SELECT count(*) FROM dunlin.quarantine WHERE run = $1::uuid AND state = 'quarantined')sql"};
 
 const pg::Statement kMoveUpper{"d_move_upper", R"sql(
 UPDATE dunlin.shard SET upper = $2::text[], rows_total = $3::bigint, updated_at = clock_timestamp()

@@ -35,7 +35,9 @@ extern const pg::Statement kInsertRun;
 extern const pg::Statement kRunById;         // id → digest, outcome, store id, timeline
 extern const pg::Statement kOtherRunOfName;  // name, id → id, batches; locks its shards
 extern const pg::Statement kLockShardsOfRun;
+extern const pg::Statement kAnyBatchOfRun;  // run → whether a batch changed anything
 extern const pg::Statement kDropShardsOfRun;
+extern const pg::Statement kDropQuarantineOfRun;
 extern const pg::Statement kSupersedeRun;
 extern const pg::Statement kBeginTask;
 extern const pg::Statement kBeginPlan;
@@ -48,6 +50,16 @@ extern const pg::Statement kShardState;  // id → epoch, lower, upper, relation
 extern const pg::Statement kFence;
 extern const pg::Statement kSpend;
 extern const pg::Statement kAdvance;
+extern const pg::Statement kSetAside;  // shard, id, key columns, lower, key, rows, SQLSTATE,
+                                       // constraint, table
+extern const pg::Statement kQuarantineOfShard;  // → rows of QuarantinedRow
+extern const pg::Statement kQuarantineOfRun;
+extern const pg::Statement kRowsRetried;        // run → rows that retries changed
+extern const pg::Statement kFenceRetry;         // row, task epoch, budget
+extern const pg::Statement kRetryDone;          // row, rows changed
+extern const pg::Statement kRetryFailed;        // row, SQLSTATE, constraint, table
+extern const pg::Statement kAcceptQuarantined;  // run, ids, who, why
+extern const pg::Statement kCountQuarantined;   // run → neither done nor accepted
 extern const pg::Statement kMoveUpper;
 extern const pg::Statement kInsertChild;
 extern const pg::Statement kTerminateBlockers;  // claimant's pid, shard prefix, epoch → terminated

@@ -23,6 +23,10 @@ absl::StatusOr<std::string> WhatIsLeft(const TaskContext& context, pg::Connectio
   int64_t undone = 0;
   for (const LedgerShard& shard : shards) undone += shard.done ? 0 : 1;
   if (undone > 0) return absl::StrCat(undone, " shards in the ledger are not done");
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result set_aside,
+                          connection.Execute(sql::kCountQuarantined, {context.run.id.value()}));
+  if (set_aside.Int(0, 0) > 0 && !DUNLIN_MUTANT("finish_with_quarantine"))
+    return absl::StrCat(set_aside.Int(0, 0), " keys in the ledger are set aside and not accepted");
   if (static_cast<int64_t>(shards.size()) != context.task.shards_known) {
     return absl::StrCat("the ledger has ", shards.size(), " shards, the store ",
                         context.task.shards_known);

@@ -42,6 +42,9 @@ TaskResult RunReconcile(const TaskContext& context) {
   auto shards = DecodeLedgerShards(results.back());
   if (!shards.ok()) return ResultFromStatus(shards.status(), doing);
   result.shards = *std::move(shards);
+  auto quarantine = ReadQuarantine(connection, context.run.id);
+  if (!quarantine.ok()) return ResultFromStatus(quarantine.status(), doing);
+  result.quarantine = *std::move(quarantine);
   return result;
 }
 

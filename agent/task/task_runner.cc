@@ -26,6 +26,8 @@ TaskResult RunTask(const TaskContext& context) {
       return RunFinalize(context);
     case TaskKind::kReconcile:
       return RunReconcile(context);
+    case TaskKind::kQuarantine:
+      return RunQuarantine(context);
   }
   return std::monostate{};
 }

@@ -41,6 +41,9 @@ TaskResult RunVerify(const TaskContext& context);
 TaskResult RunFinalize(const TaskContext& context);
 // Reports the ledger as it is.
 TaskResult RunReconcile(const TaskContext& context);
+// Notes which rows that were set aside are accepted; tries the others again if asked, each in a
+// transaction that is fenced by the task epoch and notes it done.
+TaskResult RunQuarantine(const TaskContext& context);
 
 // Waits until every transaction that is open now has ended. nullopt = passed.
 std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connection& connection);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "agent/ledger/session.h"
 #include "agent/ledger/statements.h"
 #include "common/clock.h"
 #include "common/fault.h"
@@ -44,29 +45,60 @@ void MutateOpening(std::vector<pg::Command>& commands, std::ptrdiff_t fence_at) 
 
 }  // namespace
 
+absl::StatusOr<absl::Duration> ReadBatchBudget(pg::Connection& connection) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result timeout, connection.Execute(sql::kDeadlockTimeout));
+  return absl::Milliseconds(timeout.Int(0, 0)) * kBudgetOfDeadlockTimeout;
+}
+
 BatchRunner::BatchRunner(pg::Connection& connection, const StepSql& sql, Durability durability,
                          absl::Duration budget)
     : connection_(connection), sql_(sql), durability_(durability), budget_(budget) {}
 
-std::vector<pg::Command> BatchRunner::OpeningCommands(const ShardState& state,
-                                                      const std::vector<pg::Command>& statements,
-                                                      bool relaxed) const {
-  const std::string budget = absl::StrCat(absl::ToInt64Milliseconds(budget_));
+std::string BatchRunner::Budget() const { return absl::StrCat(absl::ToInt64Milliseconds(budget_)); }
+
+pg::Command BatchRunner::Fence(const ShardState& state) const {
+  return {.statement = sql::kFence,
+          .parameters = {state.id.value(), absl::StrCat(state.epoch.value()),
+                         absl::StrCat(state.checkpoint.seq), EncodeKey(state.upper), Budget()}};
+}
+
+pg::Command BatchRunner::Advance(const ShardState& state, const OptionalKey& cursor, int64_t rows,
+                                 int64_t changed, bool done) const {
+  return {
+      .statement = sql::kAdvance,
+      .parameters = {state.id.value(), absl::StrCat(state.epoch.value()), EncodeKey(cursor),
+                     absl::StrCat(rows), absl::StrCat(changed), done ? "true" : "false", Budget()}};
+}
+
+BatchOutcome BatchRunner::Failed(const absl::Status& status) const {
+  return BatchOutcome{.status = status, .in_doubt = connection_.broken()};
+}
+
+absl::StatusOr<int64_t> BatchRunner::Open(const pg::Command& fence,
+                                          const std::vector<const BoundStatement*>& statements,
+                                          const OptionalKey& from, const OptionalKey& to,
+                                          bool relaxed) {
   std::vector<pg::Command> commands;
   commands.push_back({.statement = kBegin});
   if (relaxed) commands.push_back({.statement = kRelaxed});
   const auto fence_at = static_cast<std::ptrdiff_t>(commands.size());
-  commands.push_back(
-      {.statement = sql::kFence,
-       .parameters = {state.id.value(), absl::StrCat(state.epoch.value()),
-                      absl::StrCat(state.checkpoint.seq), EncodeKey(state.upper), budget}});
+  commands.push_back(fence);
+  std::vector<size_t> counted;  // which commands count into rows_changed
   for (size_t i = 0; i < statements.size(); ++i) {
     // The fence itself bounds the first one.
-    if (i > 0) commands.push_back({.statement = sql::kSpend, .parameters = {budget}});
-    commands.push_back(statements[i]);
+    if (i > 0) commands.push_back({.statement = sql::kSpend, .parameters = {Budget()}});
+    if (statements[i]->counts) counted.push_back(commands.size());
+    commands.push_back(sql_.Bind(*statements[i], from, to));
   }
   MutateOpening(commands, fence_at);
-  return commands;
+  connection_.TakeNoticeSqlStates();
+  const std::vector<pg::Outcome> outcomes =
+      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
+  if (const absl::Status* failed = FirstFailure(outcomes, outcomes.size()); failed != nullptr)
+    return RollBack(*failed);
+  int64_t changed = 0;
+  for (const size_t at : counted) changed += outcomes[at].result.rows_affected;
+  return changed;
 }
 
 absl::Status BatchRunner::RollBack(const absl::Status& why) {
@@ -78,73 +110,90 @@ absl::Status BatchRunner::RollBack(const absl::Status& why) {
 }
 
 BatchOutcome BatchRunner::Run(ShardState& state, const Boundary& boundary, int64_t next_rows) {
-  const OptionalKey from = state.from();
   const OptionalKey to(boundary.upper);
-  const std::vector<const BoundStatement*> bound = sql_.BatchStatements(from, boundary.upper);
-  std::vector<pg::Command> statements;
-  for (const BoundStatement* statement : bound)
-    statements.push_back(sql_.Bind(*statement, from, to));
   const bool done = state.upper && boundary.upper == *state.upper;
   // A shard's last batch is reported as done: it commits synchronously (I4).
   const bool relaxed =
       durability_ == Durability::kRelaxed && (!done || DUNLIN_MUTANT("relaxed_done"));
-  const std::vector<pg::Command> commands = OpeningCommands(state, statements, relaxed);
-
-  BatchOutcome outcome;
   const absl::Duration began = SystemClock().Monotonic();
-  connection_.TakeNoticeSqlStates();
-  const std::vector<pg::Outcome> outcomes =
-      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
-  if (const absl::Status* failed = FirstFailure(outcomes, outcomes.size()); failed != nullptr) {
-    outcome.status = RollBack(*failed);
-    outcome.in_doubt = connection_.broken();
-    return outcome;
-  }
-  int64_t changed = 0;
-  const size_t first = commands.size() - (statements.empty() ? 0 : 2 * statements.size() - 1);
-  for (size_t i = 0; i < statements.size(); ++i) {
-    if (bound[i]->counts) changed += outcomes[first + 2 * i].result.rows_affected;
-  }
-  if (const absl::Status fault = DUNLIN_FAULT("agent.batch.before_commit"); !fault.ok()) {
-    outcome.status = RollBack(fault);
-    return outcome;
-  }
-  outcome = Commit(state, to, boundary.rows, changed, done, done ? 0 : next_rows);
+  const absl::StatusOr<int64_t> changed = Open(
+      Fence(state), sql_.BatchStatements(state.from(), boundary.upper), state.from(), to, relaxed);
+  if (!changed.ok()) return Failed(changed.status());
+  if (const absl::Status fault = DUNLIN_FAULT("agent.batch.before_commit"); !fault.ok())
+    return Failed(RollBack(fault));
+  BatchOutcome outcome = Commit(state, to, boundary.rows, *changed, done, done ? 0 : next_rows);
   outcome.locks_held = SystemClock().Monotonic() - began;
   return outcome;
 }
 
 BatchOutcome BatchRunner::RunOnce(ShardState& state) {
-  std::vector<pg::Command> statements;
-  for (const BoundStatement& statement : sql_.once()) {
-    statements.push_back(sql_.Bind(statement, std::nullopt, std::nullopt));
-  }
-  const std::vector<pg::Command> commands = OpeningCommands(state, statements, false);
-  BatchOutcome outcome;
-  connection_.TakeNoticeSqlStates();
-  const std::vector<pg::Outcome> outcomes =
-      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
-  if (const absl::Status* failed = FirstFailure(outcomes, outcomes.size()); failed != nullptr) {
-    outcome.status = RollBack(*failed);
-    outcome.in_doubt = connection_.broken();
+  std::vector<const BoundStatement*> statements;
+  for (const BoundStatement& statement : sql_.once()) statements.push_back(&statement);
+  const absl::StatusOr<int64_t> changed =
+      Open(Fence(state), statements, std::nullopt, std::nullopt, false);
+  if (!changed.ok()) return Failed(changed.status());
+  return Commit(state, std::nullopt, *changed, *changed, true, 0);
+}
+
+BatchOutcome BatchRunner::SetAside(ShardState& state, QuarantinedRow& row) {
+  const bool done = state.upper && row.key == *state.upper;
+  std::vector<pg::Command> commands = {
+      Fence(state),
+      {.statement = sql::kSetAside,
+       .parameters = {state.id.value(), row.id, pg::EncodeTextArray(row.key_columns),
+                      EncodeKey(state.from()), EncodeKey(row.key), absl::StrCat(row.rows),
+                      row.sqlstate, row.constraint, row.table}},
+      Advance(state, row.key, row.rows, 0, done)};
+  if (DUNLIN_MUTANT("set_aside_unkept")) commands[1] = {.statement = {"", "SELECT 0"}};
+  if (const absl::Status fault = DUNLIN_FAULT("agent.quarantine.before_commit"); !fault.ok())
+    return {.status = fault, .in_doubt = true};
+  std::vector<pg::Result> results;
+  BatchOutcome outcome{
+      .status = RunTransaction(connection_, commands, &results, {.timeout = ClientDeadline()})};
+  if (!outcome.status.ok()) {
+    // Not an error of the server's: COMMIT did not answer COMMIT, whatever it did.
+    outcome.in_doubt = connection_.broken() || !pg::GetServerError(outcome.status);
     return outcome;
   }
-  int64_t changed = 0;
-  const size_t first = commands.size() - (2 * statements.size() - 1);
-  for (size_t i = 0; i < statements.size(); ++i) {
-    if (sql_.once()[i].counts) changed += outcomes[first + 2 * i].result.rows_affected;
-  }
-  return Commit(state, std::nullopt, changed, changed, true, 0);
+  if (const absl::Status fault = DUNLIN_FAULT("agent.quarantine.after_commit"); !fault.ok())
+    return {.status = fault, .in_doubt = true};
+  row.failed_at = row.tried_at = DecodeTime(results[1].rows[0][0]);
+  state.checkpoint.cursor = row.key;
+  state.checkpoint.seq += 1;
+  state.checkpoint.rows_done += row.rows;
+  state.done = done;
+  return outcome;
+}
+
+BatchOutcome BatchRunner::Retry(const QuarantinedRow& row, Epoch task_epoch) {
+  const absl::StatusOr<int64_t> changed =
+      Open({.statement = sql::kFenceRetry,
+            .parameters = {row.id, absl::StrCat(task_epoch.value()), Budget()}},
+           DUNLIN_MUTANT("retry_whole_range") ? sql_.BatchStatements(std::nullopt, row.key)
+                                              : sql_.KeyStatements(),
+           std::nullopt, row.key, false);
+  if (!changed.ok()) return Failed(changed.status());
+  if (const absl::Status fault = DUNLIN_FAULT("agent.retry.before_commit"); !fault.ok())
+    return Failed(RollBack(fault));
+  std::vector<pg::Command> commands = {
+      {.statement = sql::kRetryDone, .parameters = {row.id, absl::StrCat(*changed)}},
+      {.statement = kConstraints},
+      {.statement = kCommit}};
+  if (DUNLIN_MUTANT("retry_not_noted")) commands.erase(commands.begin());
+  const std::vector<pg::Outcome> outcomes =
+      connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
+  if (const absl::Status* failed = FirstFailure(outcomes, commands.size() - 1); failed != nullptr)
+    return Failed(RollBack(*failed));
+  BatchOutcome outcome{.status = CheckCommitted(connection_, outcomes.back())};
+  if (outcome.status.ok()) outcome.status = DUNLIN_FAULT("agent.retry.after_commit");
+  outcome.in_doubt = !outcome.status.ok();
+  return outcome;
 }
 
 BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, int64_t rows,
                                  int64_t changed, bool done, int64_t next_rows) {
   std::vector<pg::Command> commands;
-  commands.push_back(
-      {.statement = sql::kAdvance,
-       .parameters = {state.id.value(), absl::StrCat(state.epoch.value()), EncodeKey(cursor),
-                      absl::StrCat(rows), absl::StrCat(changed), done ? "true" : "false",
-                      absl::StrCat(absl::ToInt64Milliseconds(budget_))}});
+  commands.push_back(Advance(state, cursor, rows, changed, done));
   commands.push_back({.statement = kConstraints});
   commands.push_back({.statement = kCommit, .sync_after = true});
   size_t commit_at = commands.size() - 1;
@@ -161,9 +210,7 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
   if (const absl::Status* failed = FirstFailure(outcomes, commit_at); failed != nullptr) {
     // Before COMMIT: nothing was committed, unless the connection broke and the answers were lost
     // with it.
-    outcome.status = RollBack(*failed);
-    outcome.in_doubt = connection_.broken();
-    return outcome;
+    return Failed(RollBack(*failed));
   }
   outcome.status = CheckCommitted(connection_, outcomes[commit_at]);
   if (!outcome.status.ok()) {
@@ -190,24 +237,36 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
 }
 
 absl::StatusOr<Boundary> BatchRunner::CompleteBoundary(const ShardState& state,
-                                                       const pg::Result& found, int64_t rows) {
+                                                       const pg::Result& found, int64_t rows,
+                                                       bool every_row) {
   bool rows_exact = true;
   DUNLIN_ASSIGN_OR_RETURN(Boundary boundary,
                           sql_.DecodeBoundary(found, *state.upper, rows, rows_exact));
-  if (!rows_exact) {
+  if (!rows_exact || (every_row && sql_.has_where())) {
     const pg::Command count = sql_.CountCommand(state.from(), boundary.upper);
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
-                            connection_.Execute(count.statement, count.parameters));
-    boundary.rows = counted.Int(0, 0);
+    const absl::StatusOr<pg::Result> counted =
+        connection_.Execute(count.statement, count.parameters);
+    // `where` may fail for a row that the bisector looks for.
+    if (!counted.ok() && !(every_row && pg::GetServerError(counted.status())))
+      return counted.status();
+    boundary.rows = counted.ok() ? counted->Int(0, 0) : rows;
   }
   return boundary;
 }
 
-absl::StatusOr<Boundary> BatchRunner::FindBoundary(const ShardState& state, int64_t rows) {
-  const pg::Command look_up = sql_.BoundaryCommand(state.from(), *state.upper, rows);
+absl::StatusOr<Boundary> BatchRunner::FindBoundary(const ShardState& state, int64_t rows,
+                                                   bool every_row) {
+  const pg::Command look_up = sql_.BoundaryCommand(state.from(), *state.upper, rows, every_row);
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
                           connection_.Execute(look_up.statement, look_up.parameters));
-  return CompleteBoundary(state, found, rows);
+  return CompleteBoundary(state, found, rows, every_row);
+}
+
+absl::StatusOr<int64_t> BatchRunner::CountRows(const ShardState& state, const KeyText& upper) {
+  const pg::Command count = sql_.CountCommand(state.from(), upper);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
+                          connection_.Execute(count.statement, count.parameters));
+  return counted.Int(0, 1);
 }
 
 }  // namespace dunlin::agent

@@ -39,6 +39,9 @@ struct BatchOutcome {
   std::optional<Boundary> next;
 };
 
+// What one transaction with row locks may take, all statements together (I12).
+absl::StatusOr<absl::Duration> ReadBatchBudget(pg::Connection& connection);
+
 // Runs batches of one claimed shard: fence, statements, checkpoint, COMMIT, in two round trips
 // (design of I1, I3, I12):
 //   1. BEGIN; fence (takes the ledger row's lock before any data row); [budget; statement]…
@@ -58,18 +61,36 @@ class BatchRunner {
   // The single batch of a `once` step: sets done.
   BatchOutcome RunOnce(ShardState& state);
 
-  // Finds the end of the next batch; one or two round trips.
-  absl::StatusOr<Boundary> FindBoundary(const ShardState& state, int64_t rows);
+  // A batch that changes nothing: moves the cursor past `row`, the one key between it and
+  // `row.key`, and keeps it in dunlin.quarantine, in one transaction that is durable at once.
+  BatchOutcome SetAside(ShardState& state, QuarantinedRow& row);
+  // The statements over the rows of a key that was set aside, and that it is done, in one
+  // transaction. DN003 and DN006: not for this task (any more).
+  BatchOutcome Retry(const QuarantinedRow& row, Epoch task_epoch);
+
+  // Finds the end of the next batch; one or two round trips. `every_row`: as
+  // StepSql::BoundaryCommand.
+  absl::StatusOr<Boundary> FindBoundary(const ShardState& state, int64_t rows,
+                                        bool every_row = false);
+  // Rows up to a key, whether they match `where` or not.
+  absl::StatusOr<int64_t> CountRows(const ShardState& state, const KeyText& upper);
 
  private:
-  std::vector<pg::Command> OpeningCommands(const ShardState& state,
-                                           const std::vector<pg::Command>& statements,
-                                           bool relaxed) const;
+  pg::Command Fence(const ShardState& state) const;
+  pg::Command Advance(const ShardState& state, const OptionalKey& cursor, int64_t rows,
+                      int64_t changed, bool done) const;
+  // BEGIN, `fence`, `statements` bound to the range: how many rows they changed. Rolled back unless
+  // OK.
+  absl::StatusOr<int64_t> Open(const pg::Command& fence,
+                               const std::vector<const BoundStatement*>& statements,
+                               const OptionalKey& from, const OptionalKey& to, bool relaxed);
+  BatchOutcome Failed(const absl::Status& status) const;
   BatchOutcome Commit(ShardState& state, const OptionalKey& cursor, int64_t rows, int64_t changed,
                       bool done, int64_t next_rows);
   absl::Status RollBack(const absl::Status& why);
   absl::StatusOr<Boundary> CompleteBoundary(const ShardState& state, const pg::Result& found,
-                                            int64_t rows);
+                                            int64_t rows, bool every_row = false);
+  std::string Budget() const;
 
   pg::Connection& connection_;
   const StepSql& sql_;

@@ -11,6 +11,7 @@
 #include "agent/work/error_action.h"
 #include "agent/work/problem.h"
 #include "common/fault.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/pg/types.h"
 #include "common/status_macros.h"
@@ -22,7 +23,6 @@ constexpr absl::Duration kBackoffBase = absl::Milliseconds(100);
 constexpr absl::Duration kBackoffCap = absl::Seconds(30);
 // The DBA's dunlin.go() is obeyed within five seconds.
 constexpr absl::Duration kStoppedPoll = absl::Seconds(1);
-constexpr int kMaxBisectTries = 20;
 
 const ShardWork& WorkOf(const LeaseHandle& handle) {
   return std::get<ShardWork>(handle.lease().work);
@@ -39,7 +39,7 @@ std::vector<std::string> ParameterNames(const Definition& definition) {
 
 ShardWorker::ShardWorker(LeaseHandle& handle, const Definition& definition,
                          const SessionFactory& sessions, CrashMemory& crashes, SizeMemory& sizes,
-                         ReportSplitFn report_split, Clock& clock)
+                         ShardReports reports, Clock& clock)
     : handle_(handle),
       work_(WorkOf(handle)),
       definition_(definition),
@@ -47,7 +47,7 @@ ShardWorker::ShardWorker(LeaseHandle& handle, const Definition& definition,
       sessions_(sessions),
       crashes_(crashes),
       sizes_(sizes),
-      report_split_(std::move(report_split)),
+      reports_(std::move(reports)),
       clock_(clock),
       backoff_(kBackoffBase, kBackoffCap, Random01),
       sizer_(handle.limits().batch_time, sizes.FirstRows(handle.lease().run.id, work_.step)),
@@ -56,6 +56,11 @@ ShardWorker::ShardWorker(LeaseHandle& handle, const Definition& definition,
 ShardOutcome ShardWorker::Run() {
   if (Ended ended = Open()) return *std::move(ended);
   if (Ended ended = Claim()) return *std::move(ended);
+  // A former owner may have died between setting a row aside and telling so.
+  auto set_aside = ListQuarantined(*connection_, work_.id);
+  if (!set_aside.ok()) return *FromStatus(set_aside.status(), "reading what is set aside");
+  if (DUNLIN_MUTANT("set_aside_untold")) set_aside->clear();
+  if (Ended ended = ReportSetAside(*set_aside)) return *std::move(ended);
   if (state_.done)
     return Ending();  // done before; the claim was this agent's own synchronous write (I4)
   if (step_.is_once()) {
@@ -91,14 +96,8 @@ ShardWorker::Ended ShardWorker::FromStatus(const absl::Status& status, const std
 
 ShardWorker::Ended ShardWorker::Open() {
   const RunSpec& run = handle_.lease().run;
-  std::string search_path = "public, pg_temp";
-  if (!work_.relation.empty()) {
-    // The relation is schema-qualified and quoted, as the plan stored it: its first part is the
-    // schema.
-    const size_t dot =
-        work_.relation[0] == '"' ? work_.relation.find("\".") + 1 : work_.relation.find('.');
-    search_path = SearchPathFor(work_.relation.substr(0, dot));
-  }
+  const std::string search_path =
+      work_.relation.empty() ? "public, pg_temp" : SearchPathOf(work_.relation);
   auto opened = sessions_.OpenForShard(run.migration, work_.id, work_.epoch, search_path,
                                        handle_.lost_token());
   if (!opened.ok()) {
@@ -145,10 +144,9 @@ ShardWorker::Ended ShardWorker::Claim() {
   }
   if (!sql.ok()) return FromStatus(sql.status(), "preparing the statements");
   sql_ = *std::move(sql);
-  auto timeout = connection_->Execute(sql::kDeadlockTimeout);
-  if (!timeout.ok()) return FromStatus(timeout.status(), "reading deadlock_timeout");
-  const absl::Duration budget = absl::Milliseconds(timeout->Int(0, 0)) * kBudgetOfDeadlockTimeout;
-  runner_.emplace(*connection_, *sql_, definition_.durability, budget);
+  auto budget = ReadBatchBudget(*connection_);
+  if (!budget.ok()) return FromStatus(budget.status(), "reading deadlock_timeout");
+  runner_.emplace(*connection_, *sql_, definition_.durability, *budget);
   // A batch that crashed the server is not tried again at its full size, and not for ever (trap 6).
   const int crashes = crashes_.CrashesAt(work_.id, state_.checkpoint.seq);
   if (crashes >= 3) {
@@ -180,7 +178,7 @@ int64_t ShardWorker::RowsLeft() const {
 int64_t ShardWorker::RowsForNextBatch() const {
   const WorkLimits limits = handle_.limits();
   int64_t rows = std::min(sizer_.rows(), RateLimiter::MaxRows(limits.rows_per_second));
-  if (failing_rows_ > 0) rows = std::min(rows, std::max<int64_t>(1, failing_rows_ / 2));
+  if (bisector_.active()) rows = std::min(rows, bisector_.FindRows());
   return std::max<int64_t>(1, std::min(rows, handle_.RowsAllowed()));
 }
 
@@ -216,7 +214,7 @@ ShardWorker::Ended ShardWorker::RunOneBatch() {
   // failing row.
   if (next_ && next_->rows > rows + rows / 4 && next_->rows > 1) next_.reset();
   if (!next_) {
-    auto found = runner_->FindBoundary(state_, rows);
+    auto found = runner_->FindBoundary(state_, rows, bisector_.active());
     if (!found.ok())
       return HandleFailure(
           BatchOutcome{.status = found.status(), .in_doubt = connection_->broken()}, nullptr);
@@ -224,7 +222,8 @@ ShardWorker::Ended ShardWorker::RunOneBatch() {
   }
   const Boundary boundary = *next_;
   const absl::Duration began = clock_.Monotonic();
-  const BatchOutcome outcome = runner_->Run(state_, boundary, rows);
+  // What comes behind a range that the bisector chose is looked up when it is known what it is.
+  const BatchOutcome outcome = runner_->Run(state_, boundary, bisector_.active() ? 0 : rows);
   if (!outcome.status.ok()) return HandleFailure(outcome, &boundary);
   AfterCommit(boundary, outcome, began);
   return std::nullopt;
@@ -235,14 +234,9 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
   next_ = outcome.next;
   backoff_.Reset();
   crashes_.Committed(state_.id);
-  if (failing_rows_ > 0) {
-    failing_rows_ -= boundary.rows;
-    if (failing_rows_ <= 0) {  // the row was mended, or deleted, meanwhile
-      failing_rows_ = 0;
-      bisect_tries_ = 0;
-    }
-    next_.reset();
-  } else {
+  const bool sized_by_time = !bisector_.active();
+  bisector_.Passed(boundary.asked, sizer_.rows());
+  if (sized_by_time) {
     sizer_.Committed(boundary.rows, outcome.locks_held);
     sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
   }
@@ -295,6 +289,10 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome,
       return Ending(ProblemFromStatus(status, absl::StrCat("a batch of ", what)));
     case ErrorAction::kBisect:
       if (boundary != nullptr) return HandleDataError(status, *boundary);
+      if (step_.where && !bisector_.active()) {  // `where` itself fails, for a row of the next ones
+        bisector_.Failed(StepSql::kMaxRowsLookedAt, StepSql::kMaxRowsLookedAt);
+        return std::nullopt;
+      }
       return Ending(ProblemFromStatus(status, what));
     case ErrorAction::kStopped:
       reason = absl::StrCat("stopped in the database: ", pg::GetServerError(status)->message);
@@ -320,22 +318,68 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome,
   return std::nullopt;
 }
 
-// Halves the range until it is one key, each half in a transaction of its own (a rollback to a
-// savepoint would release the fence). What commits on the way is done; what is left begins with the
-// failing row.
+// Halves the range until it is one key; what commits on the way is done.
 ShardWorker::Ended ShardWorker::HandleDataError(const absl::Status& status,
                                                 const Boundary& boundary) {
-  ++bisect_tries_;
-  if (boundary.rows > 1 && bisect_tries_ < kMaxBisectTries) {
-    failing_rows_ = boundary.rows;
-    next_.reset();
-    return std::nullopt;
+  int64_t asked = boundary.asked, rows = boundary.rows;
+  if (step_.where && !bisector_.active()) {
+    // It halves rows whether they match `where` or not.
+    auto counted = runner_->CountRows(state_, boundary.upper);
+    asked = rows = counted.ok() ? *counted : StepSql::kMaxRowsLookedAt;
   }
+  if (!bisector_.Failed(asked, rows)) return std::nullopt;
+  return SetAside(status, boundary);
+}
+
+ShardWorker::Ended ShardWorker::SetAside(const absl::Status& status, const Boundary& boundary) {
   Problem problem = ProblemFromStatus(status, absl::StrCat("a batch of ", work_.relation));
   problem.kind = Problem::Kind::kData;
   problem.key_from = state_.from();
   problem.key_to = boundary.upper;
-  return Ending(std::move(problem));
+  if (definition_.limits.max_quarantined == 0) return Ending(std::move(problem));
+  const std::string reason =
+      absl::StrCat(problem.sqlstate, " ", problem.table, " ", problem.constraint);
+  if (bisector_.IsWholeBatch(reason)) {
+    absl::StrAppend(&problem.message, ", and so did each of the ", Bisector::kWholeBatch - 1,
+                    " rows before it: whole batches fail for this one reason");
+    return Ending(std::move(problem));
+  }
+  QuarantinedRow row{.id = MakeUuid(),
+                     .shard = state_.id,
+                     .step = work_.step,
+                     .relation = work_.relation,
+                     .key = boundary.upper,
+                     .rows = boundary.rows,
+                     .sqlstate = problem.sqlstate,
+                     .constraint = problem.constraint,
+                     .table = problem.table};
+  for (const KeyColumn& column : relation_->key) row.key_columns.push_back(column.name);
+  const BatchOutcome outcome = runner_->SetAside(state_, row);
+  if (!outcome.status.ok()) return HandleFailure(outcome, nullptr);
+  LOG(INFO) << Event("row_set_aside").Kv("shard", state_.id).Kv("sqlstate", row.sqlstate);
+  bisector_.SetAside(reason);
+  crashes_.Committed(state_.id);
+  handle_.Post(state_.checkpoint, RowsLeft());
+  return ReportSetAside({row});
+}
+
+// The ledger has them already: a report that is not taken is made by the next owner.
+ShardWorker::Ended ShardWorker::ReportSetAside(const std::vector<QuarantinedRow>& rows) {
+  for (size_t at = 0; at < rows.size(); at += kMaxQuarantinedPerReport) {
+    const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto count = std::min<size_t>(kMaxQuarantinedPerReport, rows.size() - at);
+    const std::vector<QuarantinedRow> part(begin, begin + static_cast<std::ptrdiff_t>(count));
+    switch (reports_.quarantine(part, state_.checkpoint)) {
+      case QuarantineAnswer::kGoOn:
+        break;
+      case QuarantineAnswer::kStop:
+        if (!state_.done) return Ending();
+        break;
+      case QuarantineAnswer::kNotTaken:
+        return InDoubt();
+    }
+  }
+  return std::nullopt;
 }
 
 // One transaction moves our upper and inserts the child; only then both are reported. Whatever
@@ -382,7 +426,7 @@ ShardWorker::Ended ShardWorker::Split() {
   LOG(INFO) << Event("shard_split").Kv("shard", state_.id).Kv("child", report.child);
   // Not accepted: never repeated under another epoch; the next claim finds other bounds, and
   // reconcile the child.
-  if (!report_split_(report)) return InDoubt();
+  if (!reports_.split(report)) return InDoubt();
   handle_.Post(state_.checkpoint, RowsLeft());
   return std::nullopt;
 }

@@ -11,6 +11,7 @@
 #include "agent/pace/batch_sizer.h"
 #include "agent/pace/rate_limiter.h"
 #include "agent/work/batch_runner.h"
+#include "agent/work/bisector.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/lease_handle.h"
 #include "agent/work/size_memory.h"
@@ -24,6 +25,18 @@ namespace dunlin::agent {
 // (the lease is then lost).
 using ReportSplitFn = std::function<bool(const SplitReport&)>;
 
+// Tells the coordinator of rows of the shard that the ledger has set aside, known before or not,
+// with the latest checkpoint.
+enum class QuarantineAnswer { kGoOn, kStop, kNotTaken };
+using ReportQuarantineFn =
+    std::function<QuarantineAnswer(const std::vector<QuarantinedRow>&, const Checkpoint&)>;
+
+// What a worker tells the coordinator while it works.
+struct ShardReports {
+  ReportSplitFn split;
+  ReportQuarantineFn quarantine;
+};
+
 // How the work on a lease ended.
 struct ShardOutcome {
   bool done = false;                     // and durably so
@@ -33,14 +46,14 @@ struct ShardOutcome {
 };
 
 // Runs one leased shard to its end: claims it, sizes batches, commits each with its checkpoint,
-// backs off from trouble, halves the range around a row that fails, splits when asked. Thread
-// safety: Run() from one thread. Blocking: until the shard is done, the lease ends, or a problem
-// needs somebody else; each wait is bounded, and ends when the lease is drained or lost.
+// backs off from trouble, sets aside rows that fail alone, splits when asked. Thread safety: Run()
+// from one thread. Blocking: until the shard is done, the lease ends, or a problem needs somebody
+// else; each wait is bounded, and ends when the lease is drained or lost.
 class ShardWorker {
  public:
   // References outlive the worker.
   ShardWorker(LeaseHandle& handle, const Definition& definition, const SessionFactory& sessions,
-              CrashMemory& crashes, SizeMemory& sizes, ReportSplitFn report_split, Clock& clock);
+              CrashMemory& crashes, SizeMemory& sizes, ShardReports reports, Clock& clock);
   ShardOutcome Run();
 
  private:
@@ -55,6 +68,8 @@ class ShardWorker {
   Ended RunOnceStep();
   Ended HandleFailure(const BatchOutcome& outcome, const Boundary* boundary);
   Ended HandleDataError(const absl::Status& status, const Boundary& boundary);
+  Ended SetAside(const absl::Status& status, const Boundary& boundary);
+  Ended ReportSetAside(const std::vector<QuarantinedRow>& rows);
   Ended WaitForPace();
   Ended Split();
   void AfterCommit(const Boundary& boundary, const BatchOutcome& outcome, absl::Duration began);
@@ -71,7 +86,7 @@ class ShardWorker {
   const SessionFactory& sessions_;
   CrashMemory& crashes_;
   SizeMemory& sizes_;
-  ReportSplitFn report_split_;
+  const ShardReports reports_;
   Clock& clock_;
   Backoff backoff_;
   BatchSizer sizer_;
@@ -85,9 +100,7 @@ class ShardWorker {
   std::optional<Boundary> next_;
   bool claimed_ = false;
   int64_t rows_total_ = 0;
-  // Bisection: rows of the smallest range from the cursor that is known to fail; 0 = none is.
-  int64_t failing_rows_ = 0;
-  int bisect_tries_ = 0;
+  Bisector bisector_;
 };
 
 }  // namespace dunlin::agent

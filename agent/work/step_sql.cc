@@ -113,6 +113,7 @@ RangeStatement StepSql::EachShape(const MakeOne& make) const {
     range.by_common.push_back(
         make(KeyRangeShape{.common = common}, common == 0 ? "" : absl::StrCat("_in", common)));
   }
+  range.one_key = make(KeyRangeShape{.one_key = true}, "_key");
   return range;
 }
 
@@ -152,7 +153,8 @@ RangeStatement StepSql::MakeRange(const std::string& name, const TextOf& text,
 // that come and go meanwhile only change its size. Whether it lies in the shard is asked of the one
 // row found: as a bound of the scan, a shard's upper inside a large group of equal first columns
 // would be read up to the end of the group (see KeyRangeSql).
-BoundStatement StepSql::BoundaryFor(bool has_lower, const SqlTemplate* where) const {
+BoundStatement StepSql::BoundaryFor(bool has_lower, const SqlTemplate* where,
+                                    const std::string& name) const {
   BoundStatement bound;
   std::vector<std::string> names, aliases, lowers, uppers, selected;
   const auto next = [&](const ParameterRef& ref) {
@@ -195,7 +197,7 @@ BoundStatement StepSql::BoundaryFor(bool has_lower, const SqlTemplate* where) co
                          keys, " LIMIT ", kMaxRowsLookedAt, ") s WHERE matched >= ", rows,
                          " OR looked_at >= ", kMaxRowsLookedAt, " LIMIT 1");
   }
-  bound.statement.name = has_lower ? "m_boundary" : "m_boundary_first";
+  bound.statement.name = has_lower ? name : absl::StrCat(name, "_first");
   bound.statement.sql =
       absl::StrCat("SELECT ARRAY[", absl::StrJoin(aliases, "::text, "), "::text], matched FROM (",
                    found, ") found WHERE ", RowSql(aliases), " <= ", RowSql(uppers));
@@ -211,8 +213,10 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step,
     where = *std::move(parsed);
   }
   has_where_ = where.has_value();
-  boundary_ = BoundaryFor(true, where ? &*where : nullptr);
-  boundary_first_ = BoundaryFor(false, where ? &*where : nullptr);
+  boundary_ = BoundaryFor(true, where ? &*where : nullptr, "m_boundary");
+  boundary_first_ = BoundaryFor(false, where ? &*where : nullptr, "m_boundary");
+  every_row_ = BoundaryFor(true, nullptr, "m_every_row");
+  every_row_first_ = BoundaryFor(false, nullptr, "m_every_row");
   // The expression's own parameters come behind those of the range.
   std::vector<ParameterRef> more;
   if (where) more = Render(*where, "", {}).parameters;
@@ -223,8 +227,8 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step,
             where ? absl::StrCat(" FILTER (WHERE ",
                                  Render(*where, "", {}, parameters + 1).statement.sql, ")")
                   : "";
-        return absl::StrCat("SELECT count(*)", filter, " FROM ", relation_.name_sql, " WHERE ",
-                            range);
+        return absl::StrCat("SELECT count(*)", filter, ", count(*) FROM ", relation_.name_sql,
+                            " WHERE ", range);
       },
       more);
   return absl::OkStatus();
@@ -288,6 +292,13 @@ std::vector<const BoundStatement*> StepSql::BatchStatements(const OptionalKey& l
   return all;
 }
 
+std::vector<const BoundStatement*> StepSql::KeyStatements() const {
+  std::vector<const BoundStatement*> all;
+  for (const RangeStatement& lock : locks_) all.push_back(&lock.one_key);
+  for (const RangeStatement& statement : batch_) all.push_back(&statement.one_key);
+  return all;
+}
+
 pg::Command StepSql::Bind(const BoundStatement& statement, const OptionalKey& lower,
                           const OptionalKey& upper) const {
   pg::Command command;
@@ -304,16 +315,18 @@ pg::Command StepSql::Bind(const BoundStatement& statement, const OptionalKey& lo
   return command;
 }
 
-pg::Command StepSql::BoundaryCommand(const OptionalKey& lower, const KeyText& upper,
-                                     int64_t rows) const {
-  pg::Command command = Bind(lower ? boundary_ : boundary_first_, lower, upper);
+pg::Command StepSql::BoundaryCommand(const OptionalKey& lower, const KeyText& upper, int64_t rows,
+                                     bool every_row) const {
+  const BoundStatement& from = every_row ? every_row_ : boundary_;
+  const BoundStatement& first = every_row ? every_row_first_ : boundary_first_;
+  pg::Command command = Bind(lower ? from : first, lower, upper);
   command.parameters.push_back(absl::StrCat(rows));
   return command;
 }
 
 absl::StatusOr<Boundary> StepSql::DecodeBoundary(const pg::Result& result, const KeyText& upper,
                                                  int64_t rows, bool& rows_exact) const {
-  Boundary boundary;
+  Boundary boundary{.asked = rows};
   if (result.rows.empty()) {  // fewer rows are left than were asked for
     boundary.upper = upper;
     boundary.last = true;
@@ -346,6 +359,7 @@ std::vector<pg::Statement> StepSql::AllStatements() const {
   const auto add_range = [&](const RangeStatement& range) {
     all.push_back(range.first.statement);
     for (const BoundStatement& statement : range.by_common) all.push_back(statement.statement);
+    all.push_back(range.one_key.statement);
   };
   for (const RangeStatement& lock : locks_) add_range(lock);
   for (const RangeStatement& statement : batch_) add_range(statement);
@@ -355,6 +369,8 @@ std::vector<pg::Statement> StepSql::AllStatements() const {
   if (!batch_.empty()) {
     all.push_back(boundary_first_.statement);
     all.push_back(boundary_.statement);
+    all.push_back(every_row_first_.statement);
+    all.push_back(every_row_.statement);
     add_range(count_);
   }
   return all;

@@ -39,6 +39,7 @@ struct BoundStatement {
 struct RangeStatement {
   BoundStatement first;                   // without a lower bound
   std::vector<BoundStatement> by_common;  // by the number of leading columns that the bounds share
+  BoundStatement one_key;                 // the rows of one key value, the upper bound
   const BoundStatement& For(const OptionalKey& lower, const KeyText& upper) const;
 };
 
@@ -50,6 +51,7 @@ struct Boundary {
   KeyText upper;      // of the batch
   int64_t rows = 0;   // rows in it (matching `where`)
   bool last = false;  // it is the shard's end
+  int64_t asked = 0;  // how many were asked for
 };
 
 class StepSql {
@@ -69,17 +71,22 @@ class StepSql {
   // Locks (if any), then the statements of a batch over (lower, upper].
   std::vector<const BoundStatement*> BatchStatements(const OptionalKey& lower,
                                                      const KeyText& upper) const;
+  // The same over the rows of one key value; bound with it as the upper bound.
+  std::vector<const BoundStatement*> KeyStatements() const;
   const std::vector<BoundStatement>& once() const { return once_; }
+  bool has_where() const { return has_where_; }
   std::optional<BoundStatement> verify_whole() const { return verify_whole_; }
   const RangeStatement* verify_range() const { return verify_ ? &*verify_ : nullptr; }
 
   // The command that finds the end of a batch of about `rows` rows behind `lower`, not beyond
-  // `upper`.
-  pg::Command BoundaryCommand(const OptionalKey& lower, const KeyText& upper, int64_t rows) const;
+  // `upper`. `every_row`: also of rows that do not match `where`, so that 1 is the next key.
+  pg::Command BoundaryCommand(const OptionalKey& lower, const KeyText& upper, int64_t rows,
+                              bool every_row = false) const;
   // What it answered. `rows_exact` false: rows must still be counted (a shard's end, or a key that
   // is not unique).
   absl::StatusOr<Boundary> DecodeBoundary(const pg::Result& result, const KeyText& upper,
                                           int64_t rows, bool& rows_exact) const;
+  // Answers two counts: rows matching `where`, all rows.
   pg::Command CountCommand(const OptionalKey& lower, const KeyText& upper) const;
 
   pg::Command Bind(const BoundStatement& statement, const OptionalKey& lower,
@@ -98,7 +105,8 @@ class StepSql {
   RangeStatement MakeRange(const std::string& name, const TextOf& text,
                            const std::vector<ParameterRef>& more = {}) const;
   absl::Status MakeBoundary(const StepDefinition& step, const std::vector<std::string>& declared);
-  BoundStatement BoundaryFor(bool has_lower, const SqlTemplate* where) const;
+  BoundStatement BoundaryFor(bool has_lower, const SqlTemplate* where,
+                             const std::string& name) const;
   pg::Oid TypeOf(const ParameterRef& ref) const;
   // Every form of a range statement over this key.
   template <typename MakeOne>
@@ -113,6 +121,7 @@ class StepSql {
   std::optional<BoundStatement> verify_whole_;
   std::vector<BoundStatement> once_;
   BoundStatement boundary_first_, boundary_;
+  BoundStatement every_row_first_, every_row_;  // without `where`
   RangeStatement count_;
 };
 

@@ -55,6 +55,7 @@ struct Limits {
   absl::Duration pause = absl::ZeroDuration();          // between batches of a shard
   absl::Duration barrier_timeout = absl::Minutes(10);
   absl::Duration verify_timeout = absl::Minutes(30);
+  int64_t max_quarantined = 100;  // rows set aside, more stop the run; 0 = the first one does
 };
 
 struct ParameterDefinition {

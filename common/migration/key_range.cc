@@ -13,6 +13,7 @@ class Writer {
       : columns_(columns), shape_(shape), number_(number) {}
 
   std::string Write() const {
+    if (shape_.one_key) return WriteOneKey();
     const int first = shape_.has_lower ? shape_.common : 0;
     const int last = static_cast<int>(columns_.size()) - 1;
     std::vector<std::string> all;
@@ -30,6 +31,12 @@ class Writer {
   }
 
  private:
+  std::string WriteOneKey() const {
+    std::vector<std::string> all;
+    for (int i = 0; i < static_cast<int>(columns_.size()); ++i)
+      all.push_back(Compare(i, "=", Upper(i)));
+    return absl::StrCat("(", absl::StrJoin(all, " AND "), ")");
+  }
   std::string Lower(int i) const { return number_(LowerBound{i}); }
   std::string Upper(int i) const { return number_(UpperBound{i}); }
   std::string Compare(int i, const char* how, const std::string& with) const {

@@ -27,6 +27,7 @@ using ParameterRef = std::variant<LowerBound, UpperBound, NamedParameter>;
 struct KeyRangeShape {
   bool has_lower = true;  // false: the range begins at the beginning, only `key <= upper`
   int common = 0;         // so many leading columns have one and the same value in both bounds
+  bool one_key = false;   // the upper bound alone, by equality: the rows of one key value
 };
 
 // The predicate, in parentheses. `columns` as SQL; `number` gives a parameter its "$n".

@@ -61,8 +61,8 @@ FieldNames StepNames() {
 const FieldNames& LimitNames() {
   static const auto* const names =
       new FieldNames{.known = {"batch_time", "concurrency", "rows_per_second", "pause",
-                               "barrier_timeout", "verify_timeout"},
-                     .later = {"wal_bytes_per_second", "max_quarantined", "priority"},
+                               "barrier_timeout", "verify_timeout", "max_quarantined"},
+                     .later = {"wal_bytes_per_second", "priority"},
                      .top_only = {}};
   return *names;
 }
@@ -275,6 +275,10 @@ class DefinitionReader {
       if (name == "rows_per_second") {
         const auto rows = ReadInteger(limit, 1, std::numeric_limits<int64_t>::max(), problems_);
         if (rows) limits.rows_per_second = *rows;
+      }
+      if (name == "max_quarantined") {
+        const auto rows = ReadInteger(limit, 0, kMaxQuarantined, problems_);
+        if (rows) limits.max_quarantined = *rows;
       }
     }
   }

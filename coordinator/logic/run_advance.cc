@@ -29,7 +29,10 @@ RunStepDecision WhileRunning(const RunFacts& facts) {
   if (facts.planned_steps <= facts.step) {
     return facts.task_open ? RunStepDecision{} : Create(TaskKind::kPlan);
   }
-  if (facts.undone_shards > 0) return {};
+  if (facts.quarantine_due && !facts.task_open) return Create(TaskKind::kQuarantine);
+  if (facts.undone_shards > 0 || facts.quarantine_due) return {};
+  // The next step may rest on this one, so it does not begin without a person's word.
+  if (facts.quarantined > 0) return {.kind = Kind::kPauseQuarantined};
   if (facts.step + 1 < facts.steps) return {.kind = Kind::kNextStep};
   return Change(RunState::kFinalizing);
 }
@@ -41,7 +44,8 @@ RunStepDecision WhileFinalizing(const RunFacts& facts) {
       return facts.has_verify ? Create(TaskKind::kFinalize, false) : Phase(FinalizePhase::kFinish);
     case FinalizePhase::kVerify:
       if (facts.verify_tasks == 0) return {.kind = Kind::kCreateVerifyTasks};
-      if (facts.verify_found != 0) return {.kind = Kind::kPauseVerifyFound};
+      if (facts.verify_found != 0 && facts.verify_found != facts.accepted_rows)
+        return {.kind = Kind::kPauseVerifyFound};
       return Phase(FinalizePhase::kFinish);
     case FinalizePhase::kFinish:
       return Create(TaskKind::kFinalize, true);
@@ -63,6 +67,8 @@ std::string ToText(TaskKind kind) {
       return "finalize";
     case TaskKind::kReconcile:
       return "reconcile";
+    case TaskKind::kQuarantine:
+      return "quarantine";
   }
   return "unknown";
 }

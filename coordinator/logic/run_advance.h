@@ -8,7 +8,7 @@
 
 namespace dunlin::coordinator {
 
-enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile };
+enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine };
 std::string ToText(TaskKind kind);
 
 // How far FINALIZING has come.
@@ -28,7 +28,10 @@ struct RunFacts {
   FinalizePhase finalize_phase = FinalizePhase::kCoverage;
   int64_t verify_found = 0;  // sum over done verify tasks
   int64_t verify_tasks = 0;  // of this pass, in any state
-  std::string waits_for;     // PENDING: a dependency or a missing agent; empty = nothing
+  int64_t quarantined = 0;   // keys that are set aside and that nobody has accepted
+  int64_t accepted_rows = 0;
+  bool quarantine_due = false;  // an operator asked to try them again, or to accept them
+  std::string waits_for;        // PENDING: a dependency or a missing agent; empty = nothing
   bool preflight_passed = false;
 };
 
@@ -43,6 +46,7 @@ struct RunStepDecision {
     kNextStep,
     kSetFinalizePhase,
     kPauseVerifyFound,
+    kPauseQuarantined,
     kShowWaiting,
   };
   Kind kind = Kind::kNothing;

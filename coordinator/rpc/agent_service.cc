@@ -71,6 +71,18 @@ class AgentServiceImpl final : public agent_pb::AgentService::Service {
       return store_.ReportSplit(*request);
     });
   }
+  grpc::Status ReportQuarantine(grpc::ServerContext* context,
+                                const agent_pb::ReportQuarantineRequest* request,
+                                agent_pb::ReportQuarantineResponse* response) override {
+    return Serve(context, "ReportQuarantine", [&]() -> absl::Status {
+      if (request->rows_size() > kMaxQuarantinedPerReport)
+        return absl::InvalidArgumentError("too many rows");
+      for (const agent_pb::QuarantinedRow& row : request->rows())
+        DUNLIN_RETURN_IF_ERROR(CheckKey("key", row.key()));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ReportQuarantine(*request));
+      return absl::OkStatus();
+    });
+  }
   grpc::Status CompleteShard(grpc::ServerContext* context,
                              const agent_pb::CompleteShardRequest* request,
                              agent_pb::CompleteShardResponse*) override {

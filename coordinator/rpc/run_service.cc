@@ -103,6 +103,37 @@ class RunServiceImpl final
       return absl::OkStatus();
     });
   }
+  grpc::Status ListQuarantinedRows(grpc::ServerContext* context,
+                                   const pb::ListQuarantinedRowsRequest* request,
+                                   pb::ListQuarantinedRowsResponse* response) override {
+    return Serve(context, "ListQuarantinedRows", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListQuarantinedRows(*request));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status RetryQuarantinedRows(grpc::ServerContext* context,
+                                    const pb::RetryQuarantinedRowsRequest* request,
+                                    pb::RetryQuarantinedRowsResponse* response) override {
+    return Serve(context, "RetryQuarantinedRows", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response,
+                              store_.RetryQuarantinedRows(*request, {.peer = context->peer()}));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status AcceptQuarantinedRows(grpc::ServerContext* context,
+                                     const pb::AcceptQuarantinedRowsRequest* request,
+                                     pb::AcceptQuarantinedRowsResponse* response) override {
+    return Serve(context, "AcceptQuarantinedRows", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response,
+                              store_.AcceptQuarantinedRows(*request, {.peer = context->peer()}));
+      return absl::OkStatus();
+    });
+  }
   grpc::ServerWriteReactor<pb::WatchRunResponse>* WatchRun(
       grpc::CallbackServerContext*, const pb::WatchRunRequest* request) override {
     return StartWatch(hub_, request->run(), request->after_revision());

@@ -28,6 +28,7 @@ agent_pb::TaskKind TaskKindOf(const std::string& kind) {
   if (kind == "verify") return agent_pb::TASK_KIND_VERIFY;
   if (kind == "finalize") return agent_pb::TASK_KIND_FINALIZE;
   if (kind == "reconcile") return agent_pb::TASK_KIND_RECONCILE;
+  if (kind == "quarantine") return agent_pb::TASK_KIND_QUARANTINE;
   return agent_pb::TASK_KIND_UNSPECIFIED;
 }
 
@@ -290,6 +291,10 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
     task->set_task_epoch(tasks.Int(row, 5));
     task->set_finish(tasks.Bool(row, 6));
     task->set_shards_known(tasks.Int(row, 7));
+    if (task->kind() == agent_pb::TASK_KIND_QUARANTINE) {
+      DUNLIN_RETURN_IF_ERROR(
+          FillQuarantineTask(tx, runs.at(tasks.Text(row, 1)), tasks.Int(row, 15), task));
+    }
     if (!tasks.IsNull(row, 9))
       DUNLIN_RETURN_IF_ERROR(FillShard(tasks, row, 9, 10, task->step(), task->mutable_shard()));
   }

@@ -100,6 +100,8 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   DUNLIN_ASSIGN_OR_RETURN(const auto parameters, ParseParameters(result.Text(row, 28)));
   run->mutable_parameters()->insert(parameters.begin(), parameters.end());
   run->set_batches_done(result.Int(row, 29));
+  run->set_rows_quarantined(result.Int(row, 32));
+  run->set_rows_accepted(result.Int(row, 33));
   if (moving) {
     const int64_t eta = EstimateEta(rows_done, rows_total, run->rows_per_second(),
                                     absl::Seconds(Number(columns[30])));

@@ -18,12 +18,6 @@
 namespace dunlin::coordinator {
 namespace {
 
-absl::Status ReadInto(Transaction& tx, const std::string& id, pb::Run* run) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {id}));
-  if (result.rows.empty()) return absl::NotFoundError("the run is gone");
-  return DecodeRun(result, 0, run);
-}
-
 absl::Status CheckParameters(const Definition& definition,
                              const std::map<std::string, std::string>& given) {
   std::vector<std::string> declared;
@@ -53,6 +47,30 @@ absl::Status WrongState(const RunEditor& run, absl::string_view what, absl::stri
 }
 
 }  // namespace
+
+absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {id}));
+  if (result.rows.empty()) return absl::NotFoundError("the run is gone");
+  return DecodeRun(result, 0, run);
+}
+
+absl::Status GoOn(Transaction& tx, RunEditor& run, const RunEditor::EventText& why,
+                  int64_t stop_after_rows) {
+  if (MayChange(run.state, RunState::kPending)) {
+    run.preflight_passed = false;
+    run.error.clear();
+    run.reason.clear();
+    run.pressure_seen = false;
+    run.reconciles = 0;
+    run.stop_after_rows = stop_after_rows;
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
+    run.stop_after_base = rows.Int(0, 0);
+    DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kPending, why));
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kForgiveShards, {run.id}));
+  }
+  DUNLIN_RETURN_IF_ERROR(run.Settle());
+  return run.Save();
+}
 
 absl::StatusOr<std::string> Store::ResolveTarget(Transaction& tx, const Definition& definition) {
   if (!options_.single_target.empty()) return options_.single_target;
@@ -121,7 +139,7 @@ absl::StatusOr<pb::StartRunResponse> Store::StartRun(const pb::StartRunRequest& 
           const bool replaced_before =
               old_run.state == RunState::kCancelled && old_run.reason == "file replaced";
           if (old_run.digest == digest && !replaced_before)
-            return ReadInto(tx, old_run.id, response.mutable_run());
+            return ReadRunInto(tx, old_run.id, response.mutable_run());
           DUNLIN_RETURN_IF_ERROR(
               ReplaceUnstartedRun(tx, old_run, request, caller, digest).status());
         }
@@ -145,7 +163,7 @@ absl::StatusOr<pb::StartRunResponse> Store::StartRun(const pb::StartRunRequest& 
         DUNLIN_RETURN_IF_ERROR(run.Settle());
         DUNLIN_RETURN_IF_ERROR(run.Save());
         response.set_created(true);
-        return ReadInto(tx, id, response.mutable_run());
+        return ReadRunInto(tx, id, response.mutable_run());
       });
 }
 
@@ -167,7 +185,7 @@ absl::StatusOr<pb::PauseRunResponse> Store::PauseRun(const pb::PauseRunRequest& 
           DUNLIN_RETURN_IF_ERROR(run.Settle());
           DUNLIN_RETURN_IF_ERROR(run.Save());
         }
-        return ReadInto(tx, id, response.mutable_run());
+        return ReadRunInto(tx, id, response.mutable_run());
       });
 }
 
@@ -181,23 +199,19 @@ absl::StatusOr<pb::ResumeRunResponse> Store::ResumeRun(const pb::ResumeRunReques
           return WrongState(run, "there is nothing to resume", "");
         if (run.state == RunState::kCancelling)
           return WrongState(run, "wait until it is CANCELLED", "");
-        if (MayChange(run.state, RunState::kPending)) {
-          run.preflight_passed = false;
-          run.error.clear();
-          run.reason.clear();
-          run.pressure_seen = false;
-          run.reconciles = 0;
-          run.stop_after_rows = request.stop_after_rows();
-          DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {id}));
-          run.stop_after_base = rows.Int(0, 0);
-          DUNLIN_RETURN_IF_ERROR(run.ChangeState(
-              RunState::kPending,
-              {.actor = request.operator_name(), .reason = request.reason(), .peer = caller.peer}));
-          DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kForgiveShards, {id}));
-          DUNLIN_RETURN_IF_ERROR(run.Settle());
-          DUNLIN_RETURN_IF_ERROR(run.Save());
+        DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts,
+                                tx.Query(sql::kRunFacts, {id, absl::StrCat(run.step)}));
+        const bool all_done = run.planned_steps > run.step && facts.Int(0, 0) == 0;
+        if (all_done && facts.Int(0, 5) > 0 && run.state == RunState::kPaused) {
+          return WrongState(run, "everything is done but rows that are set aside",
+                            "Mend them and `dunlin quarantine retry`, or `dunlin quarantine accept "
+                            "--reason WHY`");
         }
-        return ReadInto(tx, id, response.mutable_run());
+        DUNLIN_RETURN_IF_ERROR(GoOn(
+            tx, run,
+            {.actor = request.operator_name(), .reason = request.reason(), .peer = caller.peer},
+            request.stop_after_rows()));
+        return ReadRunInto(tx, id, response.mutable_run());
       });
 }
 
@@ -219,7 +233,7 @@ absl::StatusOr<pb::CancelRunResponse> Store::CancelRun(const pb::CancelRunReques
           DUNLIN_RETURN_IF_ERROR(run.Settle());
           DUNLIN_RETURN_IF_ERROR(run.Save());
         }
-        return ReadInto(tx, id, response.mutable_run());
+        return ReadRunInto(tx, id, response.mutable_run());
       });
 }
 

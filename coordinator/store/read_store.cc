@@ -17,17 +17,17 @@ namespace {
 // One message of a watch holds so many events and shards at most; what is beyond comes in the next.
 constexpr int kMaxEventsPerMessage = 1000;
 
-absl::StatusOr<int> PageSize(int asked) {
-  if (asked < 0) return absl::InvalidArgumentError("page_size must not be negative");
-  return asked == 0 ? kDefaultPageSize : std::min(asked, kMaxPageSize);
-}
-
 absl::Status CheckToken(const std::string& token) {
   if (token.size() > 64) return absl::InvalidArgumentError("page_token is not one that was given");
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<int> PageSize(int asked) {
+  if (asked < 0) return absl::InvalidArgumentError("page_size must not be negative");
+  return asked == 0 ? kDefaultPageSize : std::min(asked, kMaxPageSize);
+}
 
 absl::StatusOr<pb::Run> Store::GetRun(const std::string& name) {
   pb::Run run;

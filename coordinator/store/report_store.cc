@@ -20,11 +20,6 @@ namespace {
 
 constexpr int kMaxReconciles = 5;
 
-absl::Status LeaseLost() {
-  return WithReason(absl::AbortedError("the lease is not held by the caller any more"),
-                    "LEASE_LOST");
-}
-
 std::string Bool(bool value) { return value ? "true" : "false"; }
 
 std::string KeyForPeople(const agent_pb::Key& key) {
@@ -53,36 +48,6 @@ absl::StatusOr<bool> SameKey(const pg::Value& stored, bool present, const agent_
   DUNLIN_RETURN_IF_ERROR(ArrayToColumns(stored, columns));
   return std::equal(columns.begin(), columns.end(), key.column_text().begin(),
                     key.column_text().end());
-}
-
-// The parent's row of a lease; ABORTED when the lease is another's. Locks the run.
-struct LockedShard {
-  RunEditor run;
-  std::string id;
-  pg::Value upper;
-  int64_t epoch = 0;
-  int step = 0;
-};
-
-absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
-                                      const std::string& shard_id, int64_t epoch) {
-  if (DUNLIN_MUTANT("rpc_without_lease") && !shard_id.empty()) {
-    DUNLIN_RETURN_IF_ERROR(tx.Run({"",
-                                   "UPDATE dunlin_store.shard SET lease_id = $1::uuid, epoch = "
-                                   "$3::bigint WHERE id = $2::uuid"},
-                                  {lease_id, shard_id, absl::StrCat(epoch)}));
-  }
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kShardByLease, {lease_id}));
-  if (peek.rows.empty()) return LeaseLost();
-  DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
-  // Read again behind the run's lock: the lease may have been revoked meanwhile.
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result row, tx.Query(sql::kShardByLease, {lease_id}));
-  if (row.rows.empty()) return LeaseLost();
-  return LockedShard{.run = std::move(run),
-                     .id = row.Text(0, 0),
-                     .upper = row.rows[0][4],
-                     .epoch = row.Int(0, 5),
-                     .step = static_cast<int>(row.Int(0, 2))};
 }
 
 absl::Status InsertLedgerShard(Transaction& tx, RunEditor& run, const pg::Statement& statement,
@@ -119,7 +84,12 @@ std::string GapIn(const Shards& shards) {
 absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Problem& problem,
                           const std::string& shard) {
   switch (problem.kind()) {
-    case agent_pb::Problem::KIND_DATA:
+    case agent_pb::Problem::KIND_DATA: {
+      DUNLIN_ASSIGN_OR_RETURN(const std::string reasons, run.QuarantineReasons());
+      return run.PauseWithError(
+          absl::StrCat(SentenceOf(problem),
+                       reasons.empty() ? "" : absl::StrCat(". Set aside before: ", reasons)));
+    }
     case agent_pb::Problem::KIND_PAUSE:
       return run.PauseWithError(SentenceOf(problem));
     case agent_pb::Problem::KIND_DEFINITION:
@@ -155,6 +125,32 @@ absl::Duration WaitAfter(const agent_pb::Problem& problem, int64_t troubles) {
 }
 
 }  // namespace
+
+absl::Status LeaseLost() {
+  return WithReason(absl::AbortedError("the lease is not held by the caller any more"),
+                    "LEASE_LOST");
+}
+
+absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
+                                      const std::string& shard_id, int64_t epoch) {
+  if (DUNLIN_MUTANT("rpc_without_lease") && !shard_id.empty()) {
+    DUNLIN_RETURN_IF_ERROR(tx.Run({"",
+                                   "UPDATE dunlin_store.shard SET lease_id = $1::uuid, epoch = "
+                                   "$3::bigint WHERE id = $2::uuid"},
+                                  {lease_id, shard_id, absl::StrCat(epoch)}));
+  }
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kShardByLease, {lease_id}));
+  if (peek.rows.empty()) return LeaseLost();
+  DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
+  // Read again behind the run's lock: the lease may have been revoked meanwhile.
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result row, tx.Query(sql::kShardByLease, {lease_id}));
+  if (row.rows.empty()) return LeaseLost();
+  return LockedShard{.run = std::move(run),
+                     .id = row.Text(0, 0),
+                     .upper = row.rows[0][4],
+                     .epoch = row.Int(0, 5),
+                     .step = static_cast<int>(row.Int(0, 2))};
+}
 
 absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
   return Idempotent<agent_pb::ReportSplitRequest, agent_pb::ReportSplitResponse>(
@@ -297,7 +293,7 @@ absl::Status Store::ApplyPlan(Transaction& tx, RunEditor& run, int step,
 
 // The ledger wins: rows that it does not have go, bounds and counters are its own, epochs the
 // higher of both.
-absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run,
+absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run, const pg::Result& task,
                                    const agent_pb::ReconcileResult& result) {
   run.reconcile_due = false;
   if (!result.run_known()) {
@@ -309,10 +305,12 @@ absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run,
           "anything");
     }
     DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropShardsOfStep, {run.id, "-1"}));
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropQuarantineOfRun, {run.id}));
     run.planned_steps = run.step = 0;
-    run.rows_total = 0;
+    run.rows_total = run.rows_retried = 0;
     return run.ChangeState(RunState::kPlanning, {});
   }
+  DUNLIN_RETURN_IF_ERROR(ApplyQuarantine(tx, run, task, result.quarantine()));
   if (result.finished()) return run.ChangeState(RunState::kFinished, {});
   if (const std::string gap = GapIn(result.shards()); !gap.empty()) {
     return run.PauseWithError(
@@ -371,7 +369,10 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
       return absl::OkStatus();
     case agent_pb::CompleteTaskRequest::kReconcile:
       DUNLIN_RETURN_IF_ERROR(done(0));
-      return ApplyReconcile(tx, run, request.reconcile());
+      return ApplyReconcile(tx, run, task, request.reconcile());
+    case agent_pb::CompleteTaskRequest::kQuarantine:
+      DUNLIN_RETURN_IF_ERROR(done(0));
+      return ApplyQuarantineTask(tx, run, task, request.quarantine());
     case agent_pb::CompleteTaskRequest::kProblem: {
       const agent_pb::Problem& problem = request.problem();
       if (problem.kind() == agent_pb::Problem::KIND_LEDGER_MISMATCH &&

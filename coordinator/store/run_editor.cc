@@ -3,10 +3,12 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "common/log.h"
 #include "common/migration/parser.h"
 #include "common/migration/sql_template.h"
+#include "common/pg/error.h"
 #include "common/status_macros.h"
 #include "coordinator/store/statements.h"
 
@@ -82,6 +84,9 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
   run.stop_after_rows = row.Int(0, 29);
   run.stop_after_base = row.Int(0, 30);
   run.rows_total = row.Int(0, 31);
+  run.retries_asked = row.Int(0, 32);
+  run.retries_done = row.Int(0, 33);
+  run.rows_retried = row.Int(0, 34);
   run.as_read_ = run.Row();
   return run;
 }
@@ -164,6 +169,20 @@ absl::Status RunEditor::SetThrottledReason(const std::string& to) {
       {.kind = "throttled_reason_changed", .old_value = from, .new_value = to, .audit = false});
 }
 
+absl::StatusOr<std::string> RunEditor::QuarantineReasons() {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx_->Query(sql::kQuarantineReasons, {id}));
+  std::vector<std::string> reasons;
+  for (size_t row = 0; row < found.rows.size(); ++row) {
+    const std::string& constraint = found.Text(row, 1);
+    const std::string& table = found.Text(row, 2);
+    reasons.push_back(
+        absl::StrCat(found.Int(row, 3), " × ", pg::DescribeSqlState(found.Text(row, 0)),
+                     constraint.empty() ? "" : absl::StrCat(" of constraint ", constraint),
+                     table.empty() ? "" : absl::StrCat(" on table ", table)));
+  }
+  return absl::StrJoin(reasons, "; ");
+}
+
 absl::Status RunEditor::PauseWithError(const std::string& what) {
   error = what;
   DUNLIN_RETURN_IF_ERROR(Emit({.kind = "problem", .reason = what}));
@@ -213,6 +232,9 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
                  .finalize_phase = static_cast<FinalizePhase>(finalize_phase),
                  .verify_found = counted.Int(0, 4),
                  .verify_tasks = counted.Int(0, 3),
+                 .quarantined = counted.Int(0, 5),
+                 .accepted_rows = counted.Int(0, 7),
+                 .quarantine_due = retries_asked > retries_done || counted.Int(0, 6) > 0,
                  .preflight_passed = preflight_passed};
   if (state == RunState::kFinalizing) {
     DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
@@ -226,7 +248,10 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
 }
 
 absl::Status RunEditor::CreateTask(TaskKind kind, bool finish) {
-  return tx_->Run(sql::kInsertTask, {id, ToText(kind), absl::StrCat(step), Bool(finish)});
+  const int64_t retry =
+      kind == TaskKind::kQuarantine && retries_asked > retries_done ? retries_asked : 0;
+  return tx_->Run(sql::kInsertTask,
+                  {id, ToText(kind), absl::StrCat(step), Bool(finish), absl::StrCat(retry)});
 }
 
 absl::Status RunEditor::CreateVerifyTasks() {
@@ -282,7 +307,19 @@ absl::Status RunEditor::Apply(const RunStepDecision& decision, const RunFacts& f
       DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kDropVerifyTasks, {id}));
       return PauseWithError(absl::StrCat(
           "verify found ", facts.verify_found,
+          facts.accepted_rows > 0
+              ? absl::StrCat(", and ", facts.accepted_rows, " rows are accepted as they are")
+              : "",
           "; look at those rows, mend them or the migration, then resume, which verifies again"));
+    case Kind::kPauseQuarantined: {
+      DUNLIN_ASSIGN_OR_RETURN(const std::string reasons, QuarantineReasons());
+      return PauseWithError(absl::StrCat(
+          steps > step + 1 ? absl::StrCat("step ", step + 1, " is done") : "everything is done",
+          " but rows that are set aside: ", reasons, ". See them: dunlin quarantine list ",
+          migration,
+          "; then mend them and `dunlin quarantine retry`, or leave them as they are: "
+          "`dunlin quarantine accept --reason WHY`"));
+    }
   }
   return absl::OkStatus();
 }
@@ -319,7 +356,10 @@ std::vector<pg::Value> RunEditor::Row() const {
           Bool(concurrency_changed),
           absl::StrCat(stop_after_rows),
           absl::StrCat(stop_after_base),
-          absl::StrCat(rows_total)};
+          absl::StrCat(rows_total),
+          absl::StrCat(retries_asked),
+          absl::StrCat(retries_done),
+          absl::StrCat(rows_retried)};
 }
 
 absl::Status RunEditor::Save() {

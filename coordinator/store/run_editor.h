@@ -45,6 +45,8 @@ class RunEditor {
   // Checkpoints are no events, but watchers must see that something moved.
   int64_t NextRevision() { return ++revision; }
 
+  // The three commonest reasons of the rows that are set aside, with their numbers; empty = none.
+  absl::StatusOr<std::string> QuarantineReasons();
   // Pauses the run with an error that a person must see.
   absl::Status PauseWithError(const std::string& error);
   absl::Status FailWithError(const std::string& error);
@@ -73,6 +75,7 @@ class RunEditor {
   bool concurrency_changed = false;
   int64_t rows_per_second = 0, batch_time_ms = 100, pause_ms = 0;
   int64_t stop_after_rows = 0, stop_after_base = 0, rows_total = 0;
+  int64_t retries_asked = 0, retries_done = 0, rows_retried = 0;
 
  private:
   explicit RunEditor(Transaction& tx) : tx_(&tx) {}

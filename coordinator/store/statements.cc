@@ -36,7 +36,8 @@ DELETE FROM dunlin_store.request WHERE id IN (
   "concurrency_allowed, "                                                                       \
   "extract(epoch FROM clock_timestamp() - concurrency_at)::double precision, rows_per_second, " \
   "batch_time_ms, "                                                                             \
-  "pause_ms, stop_after_rows, stop_after_base, rows_total"
+  "pause_ms, stop_after_rows, stop_after_base, rows_total, retries_asked, retries_done, "       \
+  "rows_retried"
 
 const S kLockRun{"s_lock_run", "SELECT " DUNLIN_RUN_COLUMNS
                                " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE"};
@@ -50,7 +51,8 @@ UPDATE dunlin_store.run SET state = $2, reason = $3, throttled_reason = $4, erro
   reconciles = $11::int, task_epoch = $12::bigint, preflight_passed = $13::boolean, reconcile_due = $14::boolean,
   pressure_seen = $15::boolean, concurrency_allowed = $16::int,
   concurrency_at = CASE WHEN $17::boolean THEN clock_timestamp() ELSE concurrency_at END,
-  stop_after_rows = $18::bigint, stop_after_base = $19::bigint, rows_total = $20::bigint
+  stop_after_rows = $18::bigint, stop_after_base = $19::bigint, rows_total = $20::bigint,
+  retries_asked = $21::bigint, retries_done = $22::bigint, rows_retried = $23::bigint
 WHERE id = $1::uuid)sql"};
 
 const S kInsertRun{"s_insert_run", R"sql(
@@ -80,7 +82,10 @@ SELECT (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.step 
          + (SELECT count(*) FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL),
        (SELECT count(*) FROM dunlin_store.task t WHERE t.run = r.id AND NOT t.done),
        (SELECT count(*) FROM dunlin_store.task t WHERE t.run = r.id AND t.kind = 'verify'),
-       (SELECT coalesce(sum(t.found), 0)::bigint FROM dunlin_store.task t WHERE t.run = r.id AND t.kind = 'verify')
+       (SELECT coalesce(sum(t.found), 0)::bigint FROM dunlin_store.task t WHERE t.run = r.id AND t.kind = 'verify'),
+       (SELECT count(*) FROM dunlin_store.quarantine q WHERE q.run = r.id AND q.state = 'quarantined'),
+       (SELECT count(*) FROM dunlin_store.quarantine q WHERE q.run = r.id AND q.state = 'accepting'),
+       (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin_store.quarantine q WHERE q.run = r.id AND q.state = 'accepted')
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
 const S kDependencyState{"s_dependency_state", R"sql(
 SELECT state FROM dunlin_store.run WHERE migration = $1 AND target = $2 ORDER BY created_at DESC LIMIT 1)sql"};
@@ -89,7 +94,8 @@ SELECT count(*) FROM dunlin_store.agent
 WHERE $1 = ANY (targets) AND heartbeat_at > clock_timestamp() - interval '10 seconds')sql"};
 
 const S kInsertTask{"s_insert_task", R"sql(
-INSERT INTO dunlin_store.task (run, kind, step, finish) VALUES ($1::uuid, $2, $3::int, $4::boolean))sql"};
+INSERT INTO dunlin_store.task (run, kind, step, finish, retry)
+VALUES ($1::uuid, $2, $3::int, $4::boolean, $5::bigint))sql"};
 const S kInsertVerifyTask{"s_insert_verify_task", R"sql(
 INSERT INTO dunlin_store.task (run, kind, step, shard) VALUES ($1::uuid, 'verify', $2::int, nullif($3, '')::uuid))sql"};
 const S kDropOpenTasks{
@@ -103,9 +109,10 @@ SELECT id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND re
 const S kRowsDone{
     "s_rows_done",
     "SELECT coalesce(sum(rows_done), 0)::bigint FROM dunlin_store.shard WHERE run = $1::uuid"};
-const S kAnyBatchCommitted{
-    "s_any_batch_committed",
-    "SELECT EXISTS (SELECT 1 FROM dunlin_store.shard WHERE run = $1::uuid AND (seq > 0 OR done))"};
+// A batch that only set a row aside changed nothing.
+const S kAnyBatchCommitted{"s_any_batch_committed", R"sql(
+SELECT EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = $1::uuid AND s.seq > (
+  SELECT count(*) FROM dunlin_store.quarantine q WHERE q.shard = s.id)))sql"};
 const S kLockName{"s_lock_name",
                   "SELECT pg_advisory_xact_lock(hashtextextended($1, 7305809122113403))"};
 const S kForgiveShards{"s_forgive_shards", R"sql(
@@ -114,7 +121,8 @@ const S kMarkStarted{"s_mark_started", R"sql(
 UPDATE dunlin_store.run SET started_at = coalesce(started_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
 const S kMarkWorking{"s_mark_working", R"sql(
 UPDATE dunlin_store.run SET started_at = coalesce(started_at, clock_timestamp()), working_since = clock_timestamp(),
-  rate = 0, rate_at = NULL, concurrency_at = clock_timestamp()
+  rate = 0, rate_at = NULL, concurrency_at = clock_timestamp(),
+  session_rows = (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = $1::uuid)
 WHERE id = $1::uuid)sql"};
 const S kMarkFinished{"s_mark_finished", R"sql(
 UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id = $1::uuid)sql"};
@@ -124,15 +132,19 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
 #define DUNLIN_READ_RUN \
   "SELECT r.id, r.migration, r.target, r.state, r.reason, r.throttled_reason, " \
   "coalesce(s.rows_done, 0), r.rows_total, " \
-  "coalesce(s.rows_changed, 0), r.rate, s.total, s.done, s.leased, r.error, r.revision, " DUNLIN_TIME("r.created_at")   \
+  "coalesce(s.rows_changed, 0) + r.rows_retried, r.rate, s.total, s.done, s.leased, r.error, r.revision, " DUNLIN_TIME("r.created_at")   \
   ", " DUNLIN_TIME("r.started_at") ", " DUNLIN_TIME("r.finished_at")                                                    \
   ", r.digest, r.operator_name, r.concurrency_limit, r.rows_per_second, r.batch_time_ms, r.pause_ms, "                   \
   "r.concurrency_allowed, r.step, r.steps, r.stop_after_rows, r.parameters, coalesce(s.batches, 0), "                    \
-  "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex') "                    \
+  "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex'), "                  \
+  "coalesce(q.rows, 0), coalesce(q.accepted, 0) "                                                                        \
   "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
   "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \
-  "FROM dunlin_store.shard s WHERE s.run = r.id) s "
+  "FROM dunlin_store.shard s WHERE s.run = r.id) s "                                                                     \
+  "CROSS JOIN LATERAL (SELECT sum(q.rows)::bigint AS rows, "                                                             \
+  "sum(q.rows) FILTER (WHERE q.state = 'accepted')::bigint AS accepted "                                                 \
+  "FROM dunlin_store.quarantine q WHERE q.run = r.id) q "
 
 // clang-format on
 const S kReadRun{"s_read_run", DUNLIN_READ_RUN "WHERE r.id = $1::uuid"};
@@ -203,7 +215,7 @@ const S kTaskLeasesOfAcquire{"s_task_leases_of_acquire", R"sql(
 SELECT t.lease_id, t.run, t.id, t.kind, t.step, t.task_epoch, t.finish,
   (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = t.run),
   extract(epoch FROM t.expires_at - clock_timestamp())::double precision,
-  s.id, s.relation, s.lower, s.upper, s.epoch, s.rows_total
+  s.id, s.relation, s.lower, s.upper, s.epoch, s.rows_total, t.retry
 FROM dunlin_store.task t LEFT JOIN dunlin_store.shard s ON s.id = t.shard
 WHERE t.agent = $1::uuid AND t.acquire_id = $2 AND t.lease_id IS NOT NULL AND t.expires_at > clock_timestamp())sql"};
 const S kCandidateRuns{"s_candidate_runs", R"sql(
@@ -297,7 +309,8 @@ const S kShardByLease{"s_shard_by_lease", R"sql(
 SELECT id, run, step, lower, upper, epoch, seq, done, expires_at > clock_timestamp() FROM dunlin_store.shard
 WHERE lease_id::text = $1)sql"};
 const S kTaskByLease{"s_task_by_lease", R"sql(
-SELECT id, run, kind, step, task_epoch, finish, shard FROM dunlin_store.task WHERE lease_id::text = $1)sql"};
+SELECT id, run, kind, step, task_epoch, finish, shard, retry, extract(epoch FROM granted_at)::double precision
+FROM dunlin_store.task WHERE lease_id::text = $1)sql"};
 const S kCompleteShard{"s_complete_shard", R"sql(
 UPDATE dunlin_store.shard SET done = true, cursor = upper, seq = $2::bigint, rows_done = $3::bigint,
   rows_changed = $4::bigint, rows_left = 0, lease_id = NULL, waiting = '', revision = $5::bigint
@@ -351,6 +364,47 @@ ON CONFLICT (id) DO UPDATE SET step = excluded.step, relation = excluded.relatio
   split_at = NULL,
   lease_id = CASE WHEN s.lower IS NOT DISTINCT FROM excluded.lower AND s.upper IS NOT DISTINCT FROM excluded.upper
                     AND NOT excluded.done AND s.epoch >= excluded.epoch THEN s.lease_id END)sql"};
+
+const S kAddQuarantined{"s_add_quarantined", R"sql(
+INSERT INTO dunlin_store.quarantine (id, run, shard, step, relation, key_columns, key, rows, sqlstate, constraint_name,
+  table_name, tries, state, accepted_by, accepted_reason, failed_at, tried_at)
+VALUES ($1::uuid, $2::uuid, $3::uuid, $4::int, $5, $6::text[], $7::text[], $8::bigint, $9, $10, $11, $12::int, $13, $14, $15,
+  to_timestamp($16::double precision), to_timestamp($17::double precision))
+ON CONFLICT (id) DO NOTHING)sql"};
+// A row that was asked to be accepted stays so until the ledger says it.
+const S kUpdateQuarantined{"s_update_quarantined", R"sql(
+UPDATE dunlin_store.quarantine SET sqlstate = $2, constraint_name = $3, table_name = $4, tries = $5::int,
+  tried_at = to_timestamp($6::double precision),
+  state = CASE WHEN $7 = 'accepted' THEN 'accepted' WHEN state = 'accepting' THEN 'accepting' ELSE 'quarantined' END,
+  accepted_by = CASE WHEN $7 = 'accepted' THEN $8 ELSE accepted_by END,
+  accepted_reason = CASE WHEN $7 = 'accepted' THEN $9 ELSE accepted_reason END
+WHERE id = $1::uuid)sql"};
+// What the ledger did not have when a task read it; rows that were reported since are not meant.
+const S kDropQuarantined{"s_drop_quarantined", R"sql(
+DELETE FROM dunlin_store.quarantine WHERE run = $1::uuid AND id <> ALL ($2::uuid[])
+  AND reported_at < to_timestamp($3::double precision))sql"};
+const S kDropQuarantineOfRun{"s_drop_quarantine_of_run",
+                             "DELETE FROM dunlin_store.quarantine WHERE run = $1::uuid"};
+const S kMarkAccepting{"s_mark_accepting", R"sql(
+UPDATE dunlin_store.quarantine SET state = 'accepting', accepted_by = $2, accepted_reason = $3
+WHERE run = $1::uuid AND state = 'quarantined')sql"};
+const S kAccepting{"s_accepting", R"sql(
+SELECT id, accepted_by, accepted_reason FROM dunlin_store.quarantine
+WHERE run = $1::uuid AND state = 'accepting' ORDER BY place)sql"};
+const S kQuarantineFacts{"s_quarantine_facts", R"sql(
+SELECT (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin_store.quarantine q
+        WHERE q.run = r.id AND q.state = 'quarantined'),
+       (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin_store.quarantine q
+        WHERE q.run = r.id AND q.reported_at >= r.working_since),
+       (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = r.id) - r.session_rows
+FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+const S kQuarantineReasons{"s_quarantine_reasons", R"sql(
+SELECT sqlstate, constraint_name, table_name, sum(rows)::bigint FROM dunlin_store.quarantine
+WHERE run = $1::uuid AND state = 'quarantined' GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 3)sql"};
+const S kListQuarantined{"s_list_quarantined", R"sql(
+SELECT id, step, relation, key_columns, key, rows, sqlstate, constraint_name, table_name, tries, state, accepted_by,
+  accepted_reason, extract(epoch FROM failed_at)::double precision, extract(epoch FROM tried_at)::double precision, place
+FROM dunlin_store.quarantine WHERE run = $1::uuid AND place > $2::bigint ORDER BY place LIMIT $3::int)sql"};
 
 const S kRunsToSweep{"s_runs_to_sweep", R"sql(
 SELECT r.id FROM dunlin_store.run r

@@ -34,6 +34,10 @@ extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidate, kMarkSpl
 extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kReleaseShard, kReleaseTask,
     kRaiseEpoch, kMoveUpper, kInsertShard, kDropShardsOfStep, kTaskDone, kDropTaskOfLease,
     kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard;
+// quarantine
+extern const pg::Statement kAddQuarantined, kUpdateQuarantined, kDropQuarantined,
+    kDropQuarantineOfRun, kMarkAccepting, kAccepting, kQuarantineFacts, kQuarantineReasons,
+    kListQuarantined;
 // sweep
 extern const pg::Statement kRunsToSweep, kExpireShards, kExpireTasks, kRevokeShards, kRevokeTasks,
     kRunsOfTarget, kPendingRunsOfTargets, kRunsWithLeases;

@@ -74,12 +74,19 @@ class Store {
   absl::StatusOr<pb::CancelRunResponse> CancelRun(const pb::CancelRunRequest& request,
                                                   const Caller& caller);
 
+  absl::StatusOr<pb::RetryQuarantinedRowsResponse> RetryQuarantinedRows(
+      const pb::RetryQuarantinedRowsRequest& request, const Caller& caller);
+  absl::StatusOr<pb::AcceptQuarantinedRowsResponse> AcceptQuarantinedRows(
+      const pb::AcceptQuarantinedRowsRequest& request, const Caller& caller);
+
   // --- readers.
   absl::StatusOr<pb::Run> GetRun(const std::string& run);
   absl::StatusOr<pb::ListRunsResponse> ListRuns(const pb::ListRunsRequest& request);
   absl::StatusOr<pb::ListShardsResponse> ListShards(const pb::ListShardsRequest& request);
   absl::StatusOr<pb::ListRunEventsResponse> ListRunEvents(const pb::ListRunEventsRequest& request);
   absl::StatusOr<pb::ListAgentsResponse> ListAgents(const pb::ListAgentsRequest& request);
+  absl::StatusOr<pb::ListQuarantinedRowsResponse> ListQuarantinedRows(
+      const pb::ListQuarantinedRowsRequest& request);
   // (run id, revision) of those runs.
   absl::StatusOr<std::vector<std::pair<std::string, int64_t>>> ListRevisions(
       const std::vector<std::string>& run_ids);
@@ -94,6 +101,8 @@ class Store {
       const agent_pb::AcquireLeasesRequest& request);
   absl::StatusOr<agent_pb::HeartbeatResponse> Heartbeat(const agent_pb::HeartbeatRequest& request);
   absl::Status ReportSplit(const agent_pb::ReportSplitRequest& request);
+  absl::StatusOr<agent_pb::ReportQuarantineResponse> ReportQuarantine(
+      const agent_pb::ReportQuarantineRequest& request);
   absl::Status CompleteShard(const agent_pb::CompleteShardRequest& request);
   absl::Status CompleteTask(const agent_pb::CompleteTaskRequest& request);
   absl::Status ReleaseLeases(const agent_pb::ReleaseLeasesRequest& request);
@@ -142,8 +151,15 @@ class Store {
   absl::Status SweepRun(const std::string& run_id);
   absl::Status ApplyPlan(Transaction& tx, RunEditor& run, int step,
                          const agent_pb::PlanResult& plan);
-  absl::Status ApplyReconcile(Transaction& tx, RunEditor& run,
+  absl::Status ApplyReconcile(Transaction& tx, RunEditor& run, const pg::Result& task,
                               const agent_pb::ReconcileResult& result);
+  // `task`: the row of sql::kTaskByLease.
+  absl::Status ApplyQuarantine(Transaction& tx, RunEditor& run, const pg::Result& task,
+                               const agent_pb::QuarantineResult& result);
+  absl::Status ApplyQuarantineTask(Transaction& tx, RunEditor& run, const pg::Result& task,
+                                   const agent_pb::QuarantineResult& result);
+  absl::Status FillQuarantineTask(Transaction& tx, const RunEditor& run, int64_t retry,
+                                  agent_pb::TaskLease* task);
   absl::Status ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::Result& task,
                                const agent_pb::CompleteTaskRequest& request);
   absl::Status ReleaseOne(Transaction& tx, const agent_pb::ReleaseLeasesRequest::Release& release);

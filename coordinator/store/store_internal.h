@@ -24,6 +24,29 @@ absl::Status CheckCanary(Transaction& tx, RunEditor& run);
 // Slow start, throttled reasons and the rate of a run.
 absl::Status UpdatePace(Transaction& tx, RunEditor& run);
 
+// Pauses a run too many of whose rows fail.
+absl::Status CheckQuarantine(Transaction& tx, RunEditor& run);
+
+// The row of a shard by its lease; ABORTED when the lease is another's. Locks the run.
+struct LockedShard {
+  RunEditor run;
+  std::string id;
+  pg::Value upper;
+  int64_t epoch = 0;
+  int step = 0;
+};
+absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
+                                      const std::string& shard_id, int64_t epoch);
+absl::Status LeaseLost();
+
+// After PAUSED, FAILED and CANCELLED: to PENDING, from where the checkpoints go on. Settles and
+// saves, whatever the state is.
+absl::Status GoOn(Transaction& tx, RunEditor& run, const RunEditor::EventText& why,
+                  int64_t stop_after_rows = 0);
+absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run);
+// Of a list; INVALID_ARGUMENT when negative.
+absl::StatusOr<int> PageSize(int asked);
+
 // This lease's share of the run's limits, as they are now.
 absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run,
                                  agent_pb::WorkLimits* limits);

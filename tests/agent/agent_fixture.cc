@@ -41,14 +41,22 @@ void AgentTest::UseFile(const std::string& text) {
   task_epoch_ = 0;
 }
 
+TaskWork AgentTest::MakeTask(TaskKind kind) {
+  return {.id = TaskId(MakeUuid()),
+          .kind = kind,
+          .task_epoch = Epoch(++task_epoch_),
+          .finish = true,
+          .shards_max = 64};
+}
+
 TaskResult AgentTest::Task(TaskKind kind, int step, int64_t shards_known) {
-  const TaskWork task{.id = TaskId(MakeUuid()),
-                      .kind = kind,
-                      .step = step,
-                      .task_epoch = Epoch(++task_epoch_),
-                      .finish = true,
-                      .shards_known = shards_known,
-                      .shards_max = 64};
+  TaskWork task = MakeTask(kind);
+  task.step = step;
+  task.shards_known = shards_known;
+  return RunTaskWork(task);
+}
+
+TaskResult AgentTest::RunTaskWork(const TaskWork& task) {
   LeaseHandle handle(Lease{.id = LeaseId(MakeUuid()),
                            .run = run_,
                            .duration = absl::Minutes(5),
@@ -103,13 +111,18 @@ std::shared_ptr<LeaseHandle> AgentTest::Grant(const LedgerShard& shard, int64_t 
 }
 
 ShardOutcome AgentTest::Work(LeaseHandle& handle) {
-  ShardWorker worker(
-      handle, definition_, *sessions_, crashes_, sizes_,
-      [this](const SplitReport& split) {
-        splits_.push_back(split);
-        return true;
-      },
-      SystemClock());
+  ShardWorker worker(handle, definition_, *sessions_, crashes_, sizes_,
+                     {.split =
+                          [this](const SplitReport& split) {
+                            splits_.push_back(split);
+                            return true;
+                          },
+                      .quarantine =
+                          [this](const std::vector<QuarantinedRow>& rows, const Checkpoint&) {
+                            set_aside_.insert(set_aside_.end(), rows.begin(), rows.end());
+                            return quarantine_answer_;
+                          }},
+                     SystemClock());
   return worker.Run();
 }
 
@@ -145,6 +158,18 @@ AgentTest::Claimed AgentTest::ClaimAndPrepare(const LedgerShard& shard, int64_t 
                              .upper = is.upper,
                              .checkpoint = is.checkpoint,
                              .done = is.done};
+  Prepare(shard, claimed);
+  return claimed;
+}
+
+AgentTest::Claimed AgentTest::PrepareOnly(const LedgerShard& shard) {
+  Claimed prepared;
+  prepared.connection = OpenFor(shard, 0);
+  Prepare(shard, prepared);
+  return prepared;
+}
+
+void AgentTest::Prepare(const LedgerShard& shard, Claimed& claimed) {
   const StepDefinition& step = definition_.steps[static_cast<size_t>(shard.step)];
   auto parameters =
       ResolveParameters(*claimed.connection, definition_, run_.parameters, run_.started_at);
@@ -155,7 +180,6 @@ AgentTest::Claimed AgentTest::ClaimAndPrepare(const LedgerShard& shard, int64_t 
   claimed.sql = std::make_unique<StepSql>(*std::move(sql));
   claimed.runner = std::make_unique<BatchRunner>(*claimed.connection, *claimed.sql,
                                                  definition_.durability, absl::Milliseconds(800));
-  return claimed;
 }
 
 BatchOutcome AgentTest::Claimed::RunBatch(int64_t rows) {

@@ -38,6 +38,8 @@ class AgentTest : public ::testing::Test {
   void UseFile(const std::string& text);
   // Each with the next task epoch.
   TaskResult Task(TaskKind kind, int step = 0, int64_t shards_known = 0);
+  TaskWork MakeTask(TaskKind kind);
+  TaskResult RunTaskWork(const TaskWork& task);
   // Preflight and plan; the ledger's shards, in the order of their ids.
   std::vector<LedgerShard> PlanRun();
   std::vector<LedgerShard> Shards();
@@ -62,6 +64,9 @@ class AgentTest : public ::testing::Test {
                                                             const LedgerShard& shard, int64_t epoch,
                                                             bool may_terminate = true);
   Claimed ClaimAndPrepare(const LedgerShard& shard, int64_t epoch);
+  void Prepare(const LedgerShard& shard, Claimed& claimed);
+  // Without a claim: `state` is empty.
+  Claimed PrepareOnly(const LedgerShard& shard);
 
   testing::PgServer server_;
   RunSpec run_;
@@ -70,6 +75,8 @@ class AgentTest : public ::testing::Test {
   CrashMemory crashes_;
   SizeMemory sizes_;
   std::vector<SplitReport> splits_;
+  std::vector<QuarantinedRow> set_aside_;
+  QuarantineAnswer quarantine_answer_ = QuarantineAnswer::kGoOn;
   int64_t task_epoch_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "agent/migrations_dir.h"
 #include "agent/pace/batch_sizer.h"
 #include "agent/pace/rate_limiter.h"
+#include "agent/work/bisector.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/error_action.h"
 #include "common/migration/name.h"
@@ -132,6 +133,55 @@ TEST(DsnTest, I8_APartOfAPasswordIsNeverTakenForAHostOrPort) {
   for (const char* dsn : {"postgresql://u:se%40cret@host/app", "postgresql://u@a:1,b:2/app",
                           "host=/var/run/postgresql dbname=x", "host=@abstract", "dbname=app"})
     EXPECT_TRUE(pg::ValidateDsn(Secret(dsn)).ok()) << dsn;
+}
+
+TEST(BisectorTest, Trap06_HalvesToOneRowAndGrowsAgainBehindIt) {
+  Bisector bisector;
+  EXPECT_FALSE(bisector.active());
+  EXPECT_FALSE(bisector.Failed(1000, 1000));
+  EXPECT_EQ(bisector.FindRows(), 500);
+  bisector.Passed(500, 1000);
+  EXPECT_EQ(bisector.FindRows(), 250);
+  int halvings = 0;
+  while (!bisector.Failed(bisector.FindRows(), bisector.FindRows())) ASSERT_LT(++halvings, 10);
+  bisector.SetAside("23514 items no_luck");
+  EXPECT_TRUE(bisector.active());
+  int64_t total = 0;
+  while (bisector.active()) {
+    const int64_t rows = bisector.FindRows();
+    total += rows;
+    bisector.Passed(rows, 1000);
+  }
+  EXPECT_EQ(total, 1023);  // 1 + 2 + … + 512
+}
+
+TEST(BisectorTest, Trap10_AGroupLargerThanWhatWasAskedForIsHalvedUntilOneIsAsked) {
+  Bisector bisector;
+  bisector.Failed(1000, 3000);
+  int tries = 0;
+  while (!bisector.Failed(bisector.FindRows(), 3000)) ASSERT_LT(++tries, 12);
+}
+
+TEST(BisectorTest, ARangeThatPassesAfterAllEndsTheSearch) {
+  Bisector bisector;
+  bisector.Failed(4, 4);
+  bisector.Passed(2, 1000);
+  bisector.Passed(1, 1000);
+  EXPECT_TRUE(bisector.active());
+  bisector.Passed(1, 1000);
+  EXPECT_FALSE(bisector.active());
+}
+
+TEST(BisectorTest, Trap07_OnlyRowsInARowForOneReasonMakeAWholeBatch) {
+  Bisector bisector;
+  for (int i = 0; i + 1 < Bisector::kWholeBatch; ++i) {
+    EXPECT_FALSE(bisector.IsWholeBatch("a")) << i;
+    bisector.SetAside("a");
+  }
+  EXPECT_TRUE(bisector.IsWholeBatch("a"));
+  EXPECT_FALSE(bisector.IsWholeBatch("b"));
+  bisector.Passed(1, 1000);
+  EXPECT_FALSE(bisector.IsWholeBatch("a"));
 }
 
 }  // namespace

@@ -86,9 +86,9 @@ TEST_F(WorkerTest, I2_ASplitWhoseReportIsNotTakenIsFoundInTheLedger) {
   MakeAndPlan(20'000);
   const auto handle = Grant(shard_, 1);
   handle->RequestSplit();
-  ShardWorker worker(
-      *handle, definition_, *sessions_, crashes_, sizes_, [](const SplitReport&) { return false; },
-      SystemClock());
+  ShardWorker worker(*handle, definition_, *sessions_, crashes_, sizes_,
+                     {.split = [](const SplitReport&) { return false; }, .quarantine = {}},
+                     SystemClock());
   const ShardOutcome outcome = worker.Run();
   EXPECT_FALSE(outcome.done);
   // The grant's bounds are the store's old ones: a mismatch, and reconcile tells both halves.
@@ -113,22 +113,6 @@ TEST_F(WorkerTest, I3_ASplitOfAFormerOwnerIsRefused) {
   EXPECT_FALSE(Work(*handle).done);
   EXPECT_TRUE(splits_.empty());
   EXPECT_EQ(Shards().size(), 1u);
-}
-
-TEST_F(WorkerTest, Trap06_OneRowThatFailsIsFoundByHalvingAndTheRestBeforeItIsDone) {
-  MakeAndPlan(5'000);
-  Exec("ALTER TABLE items ADD CONSTRAINT no_luck CHECK (id <> 3456 OR n = 0)");
-  const ShardOutcome outcome = Work(shard_, 1);
-  EXPECT_FALSE(outcome.done);
-  EXPECT_EQ(outcome.problem.kind, Problem::Kind::kData);
-  EXPECT_EQ(outcome.problem.sqlstate, "23514");
-  EXPECT_EQ(outcome.problem.constraint, "no_luck");
-  EXPECT_EQ(outcome.problem.key_from, OptionalKey(KeyText({"3455"})));
-  EXPECT_EQ(outcome.problem.key_to, OptionalKey(KeyText({"3456"})));
-  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 3'455);
-  Exec("ALTER TABLE items DROP CONSTRAINT no_luck");
-  EXPECT_TRUE(Work(shard_, 2).done);
-  EXPECT_EQ(RowsNot(1), 0);
 }
 
 TEST_F(WorkerTest, Trap05_ABatchThatWaitsForARowGoesOnSmallerAndFinishes) {
@@ -281,7 +265,7 @@ TEST_F(WorkerTest, Trap16_AWorkerWhoseLeaseHasEndedByItsOwnClockStops) {
 }
 
 TEST_F(WorkerTest, I8_NeitherAProblemNorItsMessageShowsAValueOfARow) {
-  MakeAndPlan(10);
+  MakeAndPlan(10, "limits: {max_quarantined: 0}\n");
   Exec(
       "ALTER TABLE items ADD secret text DEFAULT 'geheim'; CREATE FUNCTION tell() RETURNS trigger "
       "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the value is %', NEW.secret; END $$; CREATE "

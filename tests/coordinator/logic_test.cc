@@ -2,6 +2,7 @@
 
 #include "coordinator/logic/coverage.h"
 #include "coordinator/logic/pace.h"
+#include "coordinator/logic/quarantine.h"
 #include "coordinator/logic/run_advance.h"
 #include "coordinator/logic/run_state.h"
 
@@ -42,6 +43,35 @@ TEST(RunAdvanceTest, Trap23_VerifyThatFindsSomethingPauses) {
                         .verify_tasks = 2})
                 .kind,
             RunStepDecision::Kind::kPauseVerifyFound);
+}
+
+TEST(RunAdvanceTest, RowsThatAreSetAsideHoldTheNextStepAndTheEnd) {
+  RunFacts facts{.state = RunState::kRunning, .steps = 2, .planned_steps = 1, .quarantined = 1};
+  EXPECT_EQ(DecideNext(facts).kind, RunStepDecision::Kind::kPauseQuarantined);
+  facts.undone_shards = 1;
+  EXPECT_EQ(DecideNext(facts).kind, RunStepDecision::Kind::kNothing) << "the rest goes on";
+  facts.quarantine_due = true;
+  EXPECT_EQ(DecideNext(facts).task, TaskKind::kQuarantine);
+  facts.undone_shards = 0;
+  facts.task_open = true;
+  EXPECT_EQ(DecideNext(facts).kind, RunStepDecision::Kind::kNothing);
+  facts = {.state = RunState::kRunning, .steps = 2, .planned_steps = 1};
+  EXPECT_EQ(DecideNext(facts).kind, RunStepDecision::Kind::kNextStep);
+}
+
+TEST(QuarantineTest, Trap07_StopsByNumberAndByShareOfTheSession) {
+  const auto verdict = [](int64_t set_aside, int64_t passed, int64_t failed) {
+    return DecideQuarantine({.set_aside = set_aside,
+                             .set_aside_max = 100,
+                             .session_passed = passed,
+                             .session_failed = failed});
+  };
+  EXPECT_EQ(verdict(100, 1'000'000, 100), QuarantineVerdict::kGoOn);
+  EXPECT_EQ(verdict(101, 1'000'000, 0), QuarantineVerdict::kTooMany);
+  EXPECT_EQ(verdict(49, 49, 49), QuarantineVerdict::kGoOn) << "too few to tell";
+  EXPECT_EQ(verdict(12, 50, 12), QuarantineVerdict::kGoOn);
+  EXPECT_EQ(verdict(13, 50, 13), QuarantineVerdict::kBreaker);
+  EXPECT_EQ(verdict(25, 100, 25), QuarantineVerdict::kGoOn) << "a quarter is not more than it";
 }
 
 KeyText Key(const char* text) { return KeyText({text}); }

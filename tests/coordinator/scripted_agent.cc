@@ -1,5 +1,6 @@
 #include "tests/coordinator/scripted_agent.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,6 +28,10 @@ class StorePort final : public AgentPort {
   }
   absl::Status ReportSplit(const agent_pb::ReportSplitRequest& request) override {
     return store_.ReportSplit(request);
+  }
+  absl::StatusOr<agent_pb::ReportQuarantineResponse> ReportQuarantine(
+      const agent_pb::ReportQuarantineRequest& request) override {
+    return store_.ReportQuarantine(request);
   }
   absl::Status CompleteShard(const agent_pb::CompleteShardRequest& request) override {
     return store_.CompleteShard(request);
@@ -192,6 +197,18 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
     case agent_pb::TASK_KIND_VERIFY:
       request->mutable_verify()->set_found(options_.verify_found);
       return;
+    case agent_pb::TASK_KIND_QUARANTINE:
+      for (const auto& accept : task.accept()) {
+        agent_pb::QuarantinedRow& row = set_aside_.at(accept.quarantine_id());
+        row.set_accepted(true);
+        row.set_accepted_by(accept.operator_name());
+        row.set_accepted_reason(accept.reason());
+      }
+      if (task.retry() && options_.retries_succeed) {
+        std::erase_if(set_aside_, [](const auto& entry) { return !entry.second.accepted(); });
+      }
+      FillQuarantine(request->mutable_quarantine());
+      return;
     case agent_pb::TASK_KIND_FINALIZE:
       if (ledger_.Finalize(task.shards_known(), task.finish())) {
         request->mutable_finalize()->set_finished(task.finish());
@@ -205,8 +222,49 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
       request->mutable_reconcile()->set_run_known(ledger_.planned());
       request->mutable_reconcile()->set_finished(ledger_.finished());
       for (auto& shard : ledger_.All()) *request->mutable_reconcile()->add_shards() = shard;
+      FillQuarantine(request->mutable_reconcile()->mutable_quarantine());
       FillTarget(request->mutable_reconcile()->mutable_identity());
   }
+}
+
+void ScriptedAgent::FillQuarantine(agent_pb::QuarantineResult* result) const {
+  for (const auto& [id, row] : set_aside_) *result->add_rows() = row;
+}
+
+bool ScriptedAgent::SetAside(const std::string& sqlstate, int rows, const std::string& id) {
+  const auto held = std::find_if(leases_.begin(), leases_.end(),
+                                 [](const auto& entry) { return entry.second.has_shard(); });
+  if (held == leases_.end()) {
+    ADD_FAILURE() << "it holds no shard";
+    return true;
+  }
+  const agent_pb::ShardLease& shard = held->second.shard();
+  agent_pb::ReportQuarantineRequest request;
+  request.set_request_id(MakeUuid());
+  request.set_agent_id(id_);
+  request.set_lease_id(held->first);
+  request.set_shard_id(shard.shard_id());
+  request.set_epoch(shard.epoch());
+  if (progress_[held->first].claimed)
+    FillCheckpoint(progress_[held->first], request.mutable_checkpoint());
+  agent_pb::QuarantinedRow* row = request.add_rows();
+  row->set_quarantine_id(id);
+  row->set_shard_id(shard.shard_id());
+  row->set_relation(shard.relation());
+  row->add_key_column("id");
+  row->mutable_key()->add_column_text("7");
+  row->set_rows(rows);
+  row->set_sqlstate(sqlstate);
+  row->set_constraint("no_luck");
+  row->set_tries(1);
+  row->mutable_fail_time()->set_seconds(1'800'000'000);
+  row->mutable_try_time()->set_seconds(1'800'000'000);
+  set_aside_[id] = *row;
+  const auto first = port_.ReportQuarantine(request);
+  if (!Accept(first.status(), "ReportQuarantine")) return true;
+  request.set_request_id(MakeUuid());  // as the next owner does, who does not know
+  const auto second = port_.ReportQuarantine(request);
+  return !Accept(second.status(), "ReportQuarantine") || second->stop();
 }
 
 void ScriptedAgent::DoTask(const agent_pb::Lease& lease) {

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "common/ids.h"
 #include "coordinator/store/store.h"
 #include "tests/coordinator/fake_ledger.h"
 
@@ -22,6 +23,8 @@ class AgentPort {
   virtual absl::StatusOr<agent_pb::HeartbeatResponse> Heartbeat(
       const agent_pb::HeartbeatRequest& request) = 0;
   virtual absl::Status ReportSplit(const agent_pb::ReportSplitRequest& request) = 0;
+  virtual absl::StatusOr<agent_pb::ReportQuarantineResponse> ReportQuarantine(
+      const agent_pb::ReportQuarantineRequest& request) = 0;
   virtual absl::Status CompleteShard(const agent_pb::CompleteShardRequest& request) = 0;
   virtual absl::Status CompleteTask(const agent_pb::CompleteTaskRequest& request) = 0;
   virtual absl::Status Release(const agent_pb::ReleaseLeasesRequest& request) = 0;
@@ -41,6 +44,7 @@ class ScriptedAgent {
     int foreign_transactions = 0;
     std::string preflight_waits_for;  // what `requires` says
     int verify_found = 0;
+    bool retries_succeed = false;  // of rows that are set aside
     int rows_per_key = 1;  // in its estimates: a shard with many rows left is split for idle agents
   };
   ScriptedAgent(AgentPort& port, FakeLedger& ledger, Options options);
@@ -59,6 +63,13 @@ class ScriptedAgent {
   // Ends a shard's lease with that problem; false when it holds none.
   bool ReleaseOneWith(agent_pb::Problem::Kind kind, const std::string& message);
 
+  // Reports `rows` rows of one held shard as set aside, under one id, twice as if an answer was
+  // lost; whether it must stop. Fails the test when it holds none.
+  bool SetAside(const std::string& sqlstate, int rows = 1, const std::string& id = MakeUuid());
+
+  // Its next task does not see the row in the ledger, as when it had read it before.
+  void Overlook(const std::string& id) { set_aside_.erase(id); }
+
   Options& options() { return options_; }
   const std::string& id() const { return id_; }
   const std::map<std::string, agent_pb::Lease>& leases() const { return leases_; }
@@ -73,6 +84,7 @@ class ScriptedAgent {
   };
   void DoTask(const agent_pb::Lease& lease);
   void FillResult(const agent_pb::Lease& lease, agent_pb::CompleteTaskRequest* request);
+  void FillQuarantine(agent_pb::QuarantineResult* result) const;
   bool DoBatch(const agent_pb::Lease& lease);  // false: the lease is over
   void DoSplit(const std::string& lease_id);
   void Release(const std::string& lease_id, agent_pb::Problem problem);
@@ -88,6 +100,7 @@ class ScriptedAgent {
   std::map<std::string, Progress> progress_;
   agent_pb::HeartbeatResponse heartbeat_;
   int splits_ = 0;
+  std::map<std::string, agent_pb::QuarantinedRow> set_aside_;  // as the ledger has them
 };
 
 }  // namespace dunlin::coordinator

@@ -162,7 +162,7 @@ TEST_F(EndToEnd, ADataErrorPausesTheRunAtTheRowAndTheRestIsDoneOnceAfterwards) {
                "body = 'geheim' WHERE id = 12345");
   const std::string file = WriteFile(
       "description: x\ntable: items\nbatch: UPDATE items SET amount = body::int, n = n + 1 WHERE "
-      ":batch\nlimits: {concurrency: 1}\n");
+      ":batch\nlimits: {concurrency: 1, max_quarantined: 0}\n");
   const RunResult run = OnDatabase({"local", file});
   EXPECT_EQ(run.exit_code, 1) << run.output;
   EXPECT_THAT(run.output, HasSubstr("22P02"));

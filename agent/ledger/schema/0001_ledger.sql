@@ -54,6 +54,33 @@ CREATE TABLE IF NOT EXISTS dunlin.shard (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
 CREATE INDEX IF NOT EXISTS shard_run ON dunlin.shard (run, step);
 
+-- Rows that failed alone and were set aside: one key value each, usually one row. The batch that did so changed nothing and
+-- moved the cursor past `key`, in the transaction that inserted the row here. No values of rows but the key.
+CREATE TABLE IF NOT EXISTS dunlin.quarantine (
+  id uuid PRIMARY KEY,
+  run uuid NOT NULL REFERENCES dunlin.run (id),
+  shard uuid NOT NULL,
+  seq bigint NOT NULL,        -- of the batch that set it aside: rows of a shard are in the order of their keys
+  step integer NOT NULL,
+  relation text NOT NULL,
+  key_columns text[] NOT NULL,
+  lower text[],               -- the cursor before it
+  key text[] NOT NULL,
+  rows bigint NOT NULL,
+  sqlstate text NOT NULL,
+  constraint_name text NOT NULL DEFAULT '',
+  table_name text NOT NULL DEFAULT '',
+  tries integer NOT NULL DEFAULT 1,
+  state text NOT NULL DEFAULT 'quarantined' CHECK (state IN ('quarantined', 'accepted', 'done')),
+  accepted_by text NOT NULL DEFAULT '',
+  accepted_reason text NOT NULL DEFAULT '',
+  rows_changed bigint NOT NULL DEFAULT 0,  -- by the retry that succeeded
+  failed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS quarantine_run ON dunlin.quarantine (run);
+CREATE INDEX IF NOT EXISTS quarantine_shard ON dunlin.quarantine (shard);
+
 -- The DBA's switch; '' = every migration.
 CREATE TABLE IF NOT EXISTS dunlin.stopped (
   migration text PRIMARY KEY,
@@ -134,6 +161,33 @@ BEGIN
 END
 $begin_plan$;
 
+-- First statement of each try of a row that was set aside: locks the run and the row, or raises DN003 (a newer task of the run
+-- has begun), DN002 (stopped in the database), DN006 (it is done, or accepted).
+CREATE OR REPLACE FUNCTION dunlin.fence_retry(p_row uuid, p_task_epoch bigint, p_budget_ms bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $fence_retry$
+DECLARE
+  v_run record;
+  v_state text;
+  v_why text;
+BEGIN
+  SELECT r.name, r.task_epoch, r.outcome INTO v_run FROM dunlin.run r
+    WHERE r.id = (SELECT q.run FROM dunlin.quarantine q WHERE q.id = p_row) FOR NO KEY UPDATE;
+  IF NOT FOUND OR v_run.task_epoch <> p_task_epoch OR v_run.outcome IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN003', MESSAGE = 'a newer task of this run has begun';
+  END IF;
+  SELECT t.why INTO v_why FROM dunlin.stopped t
+    WHERE t.migration IN ('', v_run.name) ORDER BY t.migration LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN002', MESSAGE = v_why;
+  END IF;
+  SELECT q.state INTO v_state FROM dunlin.quarantine q WHERE q.id = p_row FOR UPDATE;
+  IF v_state <> 'quarantined' THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN006', MESSAGE = 'the row is not set aside any more';
+  END IF;
+  PERFORM dunlin.spend(p_budget_ms);
+END
+$fence_retry$;
+
 -- SELECT dunlin.stop('database is on fire'); SELECT dunlin.go(); one migration: dunlin.stop('why', 'name').
 CREATE OR REPLACE FUNCTION dunlin.stop(p_why text, p_migration text DEFAULT '')
 RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $stop$
@@ -161,7 +215,9 @@ CREATE OR REPLACE VIEW dunlin.progress AS
          coalesce(sum(s.rows_changed), 0)::bigint AS rows_changed,
          count(s.id) AS shards, count(s.id) FILTER (WHERE s.done) AS shards_done,
          max(s.updated_at) AS last_batch_at,
-         (SELECT string_agg(t.why, '; ') FROM dunlin.stopped t WHERE t.migration IN ('', r.name)) AS stopped_why
+         (SELECT string_agg(t.why, '; ') FROM dunlin.stopped t WHERE t.migration IN ('', r.name)) AS stopped_why,
+         (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin.quarantine q
+          WHERE q.run = r.id AND q.state <> 'done') AS rows_quarantined
   FROM dunlin.run r LEFT JOIN dunlin.shard s ON s.run = r.id
   WHERE r.outcome IS NULL
   GROUP BY r.id;
@@ -170,6 +226,8 @@ CREATE OR REPLACE VIEW dunlin.history AS
   SELECT r.name AS migration, r.id AS run_id, r.digest, r.started_at, r.finished_at,
          coalesce(r.outcome, 'open') AS outcome,
          coalesce(sum(s.rows_done), 0)::bigint AS rows_done,
-         coalesce(sum(s.rows_changed), 0)::bigint AS rows_changed
+         coalesce(sum(s.rows_changed), 0)::bigint AS rows_changed,
+         (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin.quarantine q
+          WHERE q.run = r.id AND q.state <> 'done') AS rows_quarantined
   FROM dunlin.run r LEFT JOIN dunlin.shard s ON s.run = r.id
   GROUP BY r.id;

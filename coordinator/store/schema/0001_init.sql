@@ -55,6 +55,10 @@ CREATE TABLE dunlin_store.run (
   stop_after_rows bigint NOT NULL DEFAULT 0,
   stop_after_base bigint NOT NULL DEFAULT 0,  -- rows done when the canary began
   rows_total bigint NOT NULL DEFAULT 0,
+  session_rows bigint NOT NULL DEFAULT 0,    -- rows done when it began to work (again)
+  retries_asked bigint NOT NULL DEFAULT 0,   -- of rows that are set aside
+  retries_done bigint NOT NULL DEFAULT 0,
+  rows_retried bigint NOT NULL DEFAULT 0,    -- rows that they have changed
   rate double precision NOT NULL DEFAULT 0,
   rate_rows bigint NOT NULL DEFAULT 0,
   rate_at timestamptz
@@ -100,6 +104,7 @@ CREATE TABLE dunlin_store.task (
   finish boolean NOT NULL DEFAULT false,
   done boolean NOT NULL DEFAULT false,
   found bigint NOT NULL DEFAULT 0,
+  retry bigint NOT NULL DEFAULT 0,  -- quarantine: the retries_asked that it answers; 0 = it retries nothing
   task_epoch bigint NOT NULL DEFAULT 0,
   lease_id uuid UNIQUE,
   agent uuid,
@@ -111,6 +116,30 @@ CREATE TABLE dunlin_store.task (
   waiting text NOT NULL DEFAULT ''
 );
 CREATE INDEX task_by_run ON dunlin_store.task (run);
+
+-- Rows that are set aside, as the targets' ledgers have them; those that a retry has done are gone.
+CREATE TABLE dunlin_store.quarantine (
+  id uuid PRIMARY KEY,
+  run uuid NOT NULL REFERENCES dunlin_store.run (id),
+  shard uuid NOT NULL,
+  step integer NOT NULL,
+  relation text NOT NULL,
+  key_columns text[] NOT NULL,
+  key text[] NOT NULL,
+  rows bigint NOT NULL,
+  sqlstate text NOT NULL,
+  constraint_name text NOT NULL,
+  table_name text NOT NULL,
+  tries integer NOT NULL,
+  state text NOT NULL,  -- quarantined; accepting: asked for, not yet in the ledger; accepted
+  accepted_by text NOT NULL DEFAULT '',
+  accepted_reason text NOT NULL DEFAULT '',
+  failed_at timestamptz NOT NULL,
+  tried_at timestamptz NOT NULL,
+  reported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  place bigint GENERATED ALWAYS AS IDENTITY
+);
+CREATE INDEX quarantine_by_run ON dunlin_store.quarantine (run, place);
 
 CREATE TABLE dunlin_store.event (
   run uuid NOT NULL REFERENCES dunlin_store.run (id),

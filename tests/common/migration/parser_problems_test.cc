@@ -93,7 +93,9 @@ TEST(ParserProblemsTest, FieldsOfLaterVersionsSaySo) {
   Expect({
       {With("limits: {wal_bytes_per_second: 50MB}"),
        "4:10: limits.wal_bytes_per_second: not supported yet"},
-      {With("limits: {max_quarantined: 1}"), "limits.max_quarantined: not supported yet"},
+      {With("limits: {wal_bytes_per_second: 1MB}"),
+       "limits.wal_bytes_per_second: not supported yet"},
+      {With("limits: {max_quarantined: 10001}"), "limits.max_quarantined: expected"},
       {With("target: [a, b]"), "4:9: target: a list of targets is not supported yet"},
       {With("target: tenant_%"), "a pattern of targets is not supported yet"},
       {With("target: '*'"), "a pattern of targets is not supported yet"},
