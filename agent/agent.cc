@@ -11,6 +11,7 @@
 
 #include "agent/control/control_loop.h"
 #include "agent/control/coordinator_client.h"
+#include "agent/control/target_desk.h"
 #include "agent/control/target_monitor.h"
 #include "agent/migrations_dir.h"
 #include "agent/task/task_runner.h"
@@ -62,7 +63,19 @@ struct Agent::Impl {
     for (const auto& [name, dsn] : options.targets) control_options.targets.push_back(name);
     control = std::make_unique<ControlLoop>(
         control_options, client, monitors,
-        [this](std::shared_ptr<LeaseHandle> handle) { Enqueue(std::move(handle)); }, clock);
+        [this](std::shared_ptr<LeaseHandle> handle) { Enqueue(std::move(handle)); },
+        [this](TargetTask task) {
+          const auto desk = desks.find(task.target);
+          if (desk != desks.end()) desk->second->Take(std::move(task));
+        },
+        clock);
+    for (const auto& [name, factory] : sessions) {
+      desks.emplace(name,
+                    std::make_unique<TargetDesk>(
+                        factory, [this](const TargetTask& task, const TargetTaskResult& result) {
+                          Answer(task, result);
+                        }));
+    }
     for (int slot = 0; slot < options.slots; ++slot) {
       workers.emplace_back([this](std::stop_token stop) { RunSlot(stop); });
     }
@@ -197,6 +210,14 @@ struct Agent::Impl {
     });
   }
 
+  // Once: what is not answered is asked again.
+  void Answer(const TargetTask& task, const TargetTaskResult& result) {
+    const absl::Status taken = client.CompleteTargetTask(control->agent(), task.id, result);
+    if (!taken.ok())
+      LOG(WARNING)
+          << Event("answer_not_taken").Kv("target", task.target).Kv("why", taken.message());
+  }
+
   // True when the coordinator took the report. One that it refuses is not repeated: the ledger is
   // the authority.
   template <typename Call>
@@ -225,6 +246,7 @@ struct Agent::Impl {
   CondVar queued;
   std::deque<std::shared_ptr<LeaseHandle>> queue ABSL_GUARDED_BY(mutex);
   std::unique_ptr<ControlLoop> control;
+  std::map<std::string, std::unique_ptr<TargetDesk>> desks;
   std::vector<std::jthread> workers;
 };
 

@@ -169,6 +169,25 @@ struct ReconcileResult {
 using TaskResult = std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult,
                                 FinalizeResult, ReconcileResult, QuarantineResult, Problem>;
 
+// A question to a target, or a small change of its ledger, beside the runs in work; takes no slot.
+struct ConfirmRuns {};
+struct TargetTask {
+  std::string id;
+  std::string target;
+  std::string store_id, store_name;
+  std::variant<ConfirmRuns> request;
+};
+struct ConfirmedRun {
+  RunId id;
+  std::string outcome;  // "open" or an outcome of the ledger
+  double finish_age_seconds = 0;
+};
+struct ConfirmedRuns {
+  std::vector<ConfirmedRun> runs;
+  bool truncated = false;
+};
+using TargetTaskResult = std::variant<ConfirmedRuns, Problem>;
+
 struct SplitReport {
   ShardId parent;
   Epoch epoch;

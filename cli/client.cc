@@ -25,6 +25,7 @@ Client::Client(std::vector<std::shared_ptr<grpc::Channel>> channels, std::string
     : where_(std::move(where)) {
   for (const auto& channel : channels) {
     runs_.push_back(pb::RunService::NewStub(channel));
+    migrations_.push_back(pb::MigrationService::NewStub(channel));
     fleet_.push_back(pb::FleetService::NewStub(channel));
   }
 }
@@ -52,6 +53,24 @@ absl::Status Client::Call(std::vector<std::unique_ptr<Service>>& stubs, Method m
                                              "). Is it running, and is the address right? If this "
                                              "command was to change something, run it again: "
                                              "what was done already is not done twice"));
+}
+
+absl::StatusOr<std::vector<std::string>> Client::ResolveTargets(const std::string& migration,
+                                                                const std::string& definition) {
+  pb::ResolveTargetsRequest request;
+  request.set_migration(migration);
+  request.set_definition(definition);
+  pb::ResolveTargetsResponse response;
+  DUNLIN_RETURN_IF_ERROR(
+      Call(migrations_, &pb::MigrationService::Stub::ResolveTargets, request, response));
+  return std::vector<std::string>(response.targets().begin(), response.targets().end());
+}
+
+absl::StatusOr<std::vector<pb::GateResult>> Client::CheckGate(const pb::CheckGateRequest& request) {
+  pb::CheckGateResponse response;
+  DUNLIN_RETURN_IF_ERROR(
+      Call(migrations_, &pb::MigrationService::Stub::CheckGate, request, response));
+  return std::vector<pb::GateResult>(response.results().begin(), response.results().end());
 }
 
 absl::StatusOr<pb::StartRunResponse> Client::StartRun(const pb::StartRunRequest& request) {

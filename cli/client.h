@@ -11,6 +11,7 @@
 #include <grpcpp/channel.h>
 
 #include "dunlin/v1/fleet_service.grpc.pb.h"
+#include "dunlin/v1/migration_service.grpc.pb.h"
 #include "dunlin/v1/run_service.grpc.pb.h"
 
 #include "common/limits.h"
@@ -28,6 +29,9 @@ class Client {
   // `where`: the addresses, or the database, for messages.
   Client(std::vector<std::shared_ptr<grpc::Channel>> channels, std::string where);
 
+  absl::StatusOr<std::vector<std::string>> ResolveTargets(const std::string& migration,
+                                                          const std::string& definition);
+  absl::StatusOr<std::vector<pb::GateResult>> CheckGate(const pb::CheckGateRequest& request);
   absl::StatusOr<pb::StartRunResponse> StartRun(const pb::StartRunRequest& request);
   absl::StatusOr<pb::Run> PauseRun(const pb::PauseRunRequest& request);
   absl::StatusOr<pb::Run> ResumeRun(const pb::ResumeRunRequest& request);
@@ -53,6 +57,7 @@ class Client {
                     const Request& request, Response& response);
 
   std::vector<std::unique_ptr<pb::RunService::Stub>> runs_;
+  std::vector<std::unique_ptr<pb::MigrationService::Stub>> migrations_;
   std::vector<std::unique_ptr<pb::FleetService::Stub>> fleet_;
   std::atomic<size_t> current_ = 0;
   std::string where_;

@@ -1,8 +1,6 @@
 #include "cli/commands.h"
 
-#include <fstream>
 #include <iostream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -13,8 +11,6 @@
 
 #include "agent/ledger/installer.h"
 #include "common/clock.h"
-#include "common/migration/name.h"
-#include "common/migration/parser.h"
 #include "common/text/duration.h"
 
 namespace dunlin::cli {
@@ -34,91 +30,6 @@ void PrintRun(const GlobalOptions& global, const pb::Run& run) {
   std::cout << run.migration() << " on " << run.target() << "\n  " << ProgressLine(run) << "\n";
   if (const std::string reason = WaitReason(run); !reason.empty())
     std::cout << "  " << reason << "\n";
-}
-
-absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::string>& paths) {
-  std::vector<MigrationFile> files;
-  std::string problems;
-  for (const std::string& path : paths) {
-    const absl::StatusOr<MigrationName> name = MigrationNameOfPath(path);
-    if (!name.ok()) {
-      absl::StrAppend(&problems, path, ": ", name.status().message(), "\n");
-      continue;
-    }
-    std::ifstream file(path, std::ios::binary);
-    if (!file) {
-      absl::StrAppend(&problems, path, ": cannot be read; is the path right?\n");
-      continue;
-    }
-    std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    const ParseResult parsed = ParseMigration(path, bytes);
-    for (const FileProblem& problem : parsed.problems)
-      absl::StrAppend(&problems, problem.ToString(), "\n");
-    files.push_back({.name = name->full(), .bytes = std::move(bytes)});
-  }
-  if (!problems.empty()) {
-    problems.pop_back();
-    return absl::InvalidArgumentError(problems);
-  }
-  return files;
-}
-
-int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options,
-               const std::vector<MigrationFile>& files, const std::string& how_to_reach,
-               std::vector<std::string>& live) {
-  int worst = kDone;
-  for (const MigrationFile& file : files) {
-    auto request = MakeCommand<pb::StartRunRequest>(global, options.reason);
-    request.set_migration(file.name);
-    request.set_definition(file.bytes);
-    request.mutable_parameters()->insert(options.parameters.begin(), options.parameters.end());
-    request.set_stop_after_rows(options.stop_after_rows);
-    const auto started = client.StartRun(request);
-    if (!started.ok()) {
-      worst = std::max(worst, Complain(started.status()));
-      continue;
-    }
-    const pb::Run& run = started->run();
-    const ExitCode code = ExitCodeOf(run.state());
-    if (code == kNotFinished) live.push_back(run.run_id());
-    if (global.json()) {
-      json line = RunJson(run);
-      line["created"] = started->created();
-      std::cout << line.dump() << std::endl;
-    } else if (started->created()) {
-      std::cout << run.migration() << " started on " << run.target() << ". Follow it: dunlin watch "
-                << run.migration() << how_to_reach << std::endl;
-    } else if (code == kDone) {
-      std::cout << run.migration() << " is finished on " << run.target() << " already, since "
-                << TimeText(run.finish_time()) << std::endl;
-    } else if (code == kNotFinished) {
-      std::cout << run.migration() << " is " << StateName(run.state()) << " on " << run.target()
-                << " already" << std::endl;
-    } else {
-      std::cerr << "dunlin: " << run.migration() << " is " << StateName(run.state()) << " on "
-                << run.target()
-                << (WaitReason(run).empty() ? "" : absl::StrCat(" (", WaitReason(run), ")"))
-                << ". Go on with: dunlin " << NextCommand(run) << how_to_reach << std::endl;
-    }
-    if (code == kNeedsPerson) worst = std::max<int>(worst, kNeedsPerson);
-  }
-  return worst;
-}
-
-int RunStart(const GlobalOptions& global, const StartOptions& options) {
-  const auto files = ReadFiles(options.files);
-  if (!files.ok()) return Complain(files.status());
-  const auto connection = Connect(global);
-  if (!connection.ok()) return Complain(connection.status());
-  std::vector<std::string> live;
-  const int started = StartFiles(*connection->client, global, options, *files, Reach(global), live);
-  if (!options.wait || live.empty()) return started;
-  InstallInterrupt();
-  const int watched = WatchRuns(*connection->client, live, {.json = global.json()});
-  if (watched == kInterrupted)
-    std::cerr << "dunlin: detached; the run goes on. See it again: dunlin watch" << Reach(global)
-              << "\n";
-  return std::max(started, watched);
 }
 
 int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,

@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "cli/context.h"
+#include "cli/migration_files.h"
 
 #include "common/ids.h"
 
@@ -15,11 +16,26 @@ namespace dunlin::cli {
 struct StartOptions {
   std::vector<std::string> files;
   bool wait = false;
+  bool dry_run = false;
   int64_t stop_after_rows = 0;
   std::map<std::string, std::string> parameters;
   std::string reason;
+  std::string at;           // --at: when to begin; empty = at once
+  bool in_process = false;  // `local`: its agent comes right behind
 };
 int RunStart(const GlobalOptions& global, const StartOptions& options);
+// Every migration of a folder that never had a run, in version order; `options.files` is not looked
+// at.
+int RunUp(const GlobalOptions& global, const std::string& folder, const StartOptions& options);
+
+struct GateOptions {
+  std::vector<std::string> migrations;  // names, versions, files or one folder
+  std::string soak;                     // a duration, or "file"; empty = none
+  std::string confirmed_within = "5m";
+  bool wait = false;
+  std::string timeout;  // of --wait; empty = none
+};
+int RunGate(const GlobalOptions& global, const GateOptions& options);
 int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
              absl::Duration timeout);
 int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
@@ -48,14 +64,8 @@ struct LocalOptions {
 };
 int RunLocal(const GlobalOptions& global, const LocalOptions& options);
 
-// A migration file, read and parsed; problems are printed, all of them.
-struct MigrationFile {
-  std::string name;
-  std::string bytes;
-};
-absl::StatusOr<std::vector<MigrationFile>> ReadFiles(const std::vector<std::string>& paths);
-// Starts each; prints what happened. The runs that are live in `live`. Returns the exit code so
-// far.
+// Starts each on each of its targets and prints what happened; the runs that are live in `live`.
+// Returns the exit code so far.
 int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& options,
                const std::vector<MigrationFile>& files, const std::string& how_to_reach,
                std::vector<std::string>& live);

@@ -39,7 +39,7 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
     DUNLIN_ASSIGN_OR_RETURN(const Secret dsn, ReadDsn(options.database));
     DUNLIN_RETURN_IF_ERROR(pg::ValidateDsn(dsn));
     auto made = coordinator::Coordinator::Make(
-        {.store_dsn = dsn, .migrate_schema = false, .background = false});
+        {.store_dsn = dsn, .local = true, .migrate_schema = false, .background = false});
     if (absl::IsNotFound(made.status())) {
       return absl::NotFoundError(
           absl::StrCat(made.status().message(), "; `dunlin local FILE --database …` makes one"));

@@ -33,8 +33,10 @@ struct Everything {
   GlobalOptions global;
   StartOptions start;
   LocalOptions local;
+  GateOptions gate;
   std::vector<std::string> sets, files;
   std::string run, reason, role;
+  std::string folder = "db/data_migrations";
   std::string timeout = "60s";
   int64_t stop_after = 0, from_revision = 0;
   int step = 0;
@@ -80,25 +82,68 @@ bool ParseSets(Everything& all) {
 }
 
 void AddStartOptions(CLI::App* command, Everything& all) {
-  command->add_option("FILE", all.files, "migration files")->required();
   command->add_option("--stop-after", all.stop_after, "pause after about so many rows (a canary)")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
   command->add_option("--reason", all.reason, "why, for the log of events");
 }
 
+void AddDeployOptions(CLI::App* command, Everything& all) {
+  command->add_flag("--wait", all.start.wait, "show progress until the end; Ctrl-C detaches");
+  command->add_flag("--dry-run", all.start.dry_run, "say what would start, and change nothing");
+  command->add_option("--at", all.start.at,
+                      "when to begin: 22:00, '2026-11-23 22:00' (here), 2026-11-23T22:00:00Z, +2h");
+}
+
+void AddGate(CLI::App& app, Everything& all) {
+  CLI::App* gate =
+      AddCommand(app, "gate",
+                 "fail until migrations are finished on all their targets, by the targets' own "
+                 "records: exit 0 "
+                 "open, 3 keep waiting (also what was never started), 1 needs a person",
+                 "dunlin gate 20261123120000_x --soak 7d --wait --timeout 2h");
+  gate->add_option("MIGRATION", all.gate.migrations, "names, versions, files, or a folder")
+      ->required();
+  gate->add_option("--soak", all.gate.soak,
+                   "how long it must have been finished: a duration, or 'file' for what each file "
+                   "says");
+  gate->add_flag("--wait", all.gate.wait, "wait, telling what it waits for, until it is open");
+  gate->add_option("--timeout", all.gate.timeout, "give up waiting after this (exit 3)");
+  gate->add_option("--confirmed-within", all.gate.confirmed_within,
+                   "how old the target's own word may be before it is asked again")
+      ->capture_default_str();
+  gate->callback([&all] { all.chosen = [&all] { return RunGate(all.global, all.gate); }; });
+}
+
 void AddDriving(CLI::App& app, Everything& all) {
   CLI::App* start = AddCommand(app, "start", "start migrations; returns at once",
                                "dunlin start db/data_migrations/20261123120000_x.yaml --wait");
+  start->add_option("FILE", all.files, "migration files")->required();
   AddStartOptions(start, all);
-  start->add_flag("--wait", all.start.wait, "show progress until the end; Ctrl-C detaches");
+  AddDeployOptions(start, all);
   start->callback([&all] {
     all.chosen = [&all] { return ParseSets(all) ? RunStart(all.global, all.start) : kUsage; };
+  });
+
+  CLI::App* up = AddCommand(
+      app, "up",
+      "start every migration of a folder that never had a run on its target, in version order; any "
+      "number of hosts may do so at once. A failed, cancelled or undone one is reported (exit 1), "
+      "a changed file refused (exit 5)",
+      "dunlin up --reason 'deploy 1742' && dunlin gate db/data_migrations --wait --timeout 2h");
+  up->add_option("DIR", all.folder, "the folder")->capture_default_str();
+  AddStartOptions(up, all);
+  AddDeployOptions(up, all);
+  up->callback([&all] {
+    all.chosen = [&all] {
+      return ParseSets(all) ? RunUp(all.global, all.folder, all.start) : kUsage;
+    };
   });
 
   CLI::App* local =
       AddCommand(app, "local", "run migrations in this process, against one database",
                  "dunlin local 20261123120000_x.yaml --database postgresql://localhost/app");
+  local->add_option("FILE", all.files, "migration files")->required();
   AddStartOptions(local, all);
   local->add_option("--slots", all.local.slots, "shards at once, at most")
       ->check(CLI::Range(1, 256));
@@ -226,6 +271,7 @@ int Main(int argc, char** argv) {
   AddGlobals(app, all.global);
   AddDriving(app, all);
   AddQuarantine(app, all);
+  AddGate(app, all);
   AddLooking(app, all);
   try {
     app.parse(argc, argv);

@@ -98,8 +98,7 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   InstallInterrupt();
   const auto lock = TakeLock(*dsn);
   if (!lock.ok()) return Complain(lock.status());
-  auto coordinator =
-      coordinator::Coordinator::Make({.store_dsn = *dsn, .single_target = lock->database});
+  auto coordinator = coordinator::Coordinator::Make({.store_dsn = *dsn, .local = true});
   if (!coordinator.ok()) return Complain(coordinator.status());
   // Whoever held leases here is dead: its lock is gone. Fencing makes it safe even if that were
   // wrong.
@@ -115,7 +114,9 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   if (!agent.ok()) return Complain(agent.status());
   Client client({channel}, absl::StrCat("database ", pg::DescribeDsn(*dsn)));
   std::vector<std::string> live;
-  const int started = StartFiles(client, global, options.start, *files, " --database …", live);
+  StartOptions start = options.start;
+  start.in_process = true;
+  const int started = StartFiles(client, global, start, *files, " --database …", live);
   // Behind the start, so that it finds the runs when it first asks for work.
   std::jthread worker([&](std::stop_token stop) { (*agent)->Run(stop); });
   std::atomic<bool> lock_lost = false;

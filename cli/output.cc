@@ -94,10 +94,11 @@ std::string ProgressLine(const v1::Run& run) {
   return line;
 }
 
-std::string NextCommand(const v1::Run& run) {
+std::string NextCommand(const v1::Run& run, const std::string& name) {
   const bool only_quarantine =
       run.rows_quarantined() > run.rows_accepted() && run.shards().done() == run.shards().total();
-  return absl::StrCat(only_quarantine ? "quarantine retry " : "resume ", run.migration());
+  return absl::StrCat(only_quarantine ? "quarantine retry " : "resume ",
+                      name.empty() ? run.migration() : name);
 }
 
 std::string WaitReason(const v1::Run& run) {

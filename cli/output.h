@@ -25,8 +25,8 @@ std::string ProgressLine(const v1::Run& run);
 // Why it is not going at full speed, or not at all; empty = nothing to say.
 std::string WaitReason(const v1::Run& run);
 // The command that goes on with a run that needs a person: "resume NAME", or what its quarantined
-// rows need.
-std::string NextCommand(const v1::Run& run);
+// rows need. `name`: how to name the run, if not by its migration.
+std::string NextCommand(const v1::Run& run, const std::string& name = "");
 // Left-aligned columns with a header.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 

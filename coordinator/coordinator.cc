@@ -51,11 +51,10 @@ absl::Status CheckOptions(const CoordinatorOptions& options) {
 struct Coordinator::Impl {
   explicit Impl(const CoordinatorOptions& options_in)
       : options(options_in),
-        store({.dsn = options.store_dsn,
-               .lease_ttl = options.lease_ttl,
-               .single_target = options.single_target}),
+        store({.dsn = options.store_dsn, .lease_ttl = options.lease_ttl, .local = options.local}),
         hub(store),
         run_service(MakeRunService(store, hub)),
+        migration_service(MakeMigrationService(store)),
         fleet_service(MakeFleetService(store)),
         agent_service(MakeAgentService(store)) {}
   ~Impl() { Shutdown(); }
@@ -97,6 +96,7 @@ struct Coordinator::Impl {
       builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
     }
     builder.RegisterService(run_service.get());
+    builder.RegisterService(migration_service.get());
     builder.RegisterService(fleet_service.get());
     builder.RegisterService(agent_service.get());
     server = builder.BuildAndStart();
@@ -139,6 +139,7 @@ struct Coordinator::Impl {
   Store store;
   RevisionHub hub;
   std::unique_ptr<grpc::Service> run_service;
+  std::unique_ptr<grpc::Service> migration_service;
   std::unique_ptr<grpc::Service> fleet_service;
   std::unique_ptr<grpc::Service> agent_service;
   int port = 0;

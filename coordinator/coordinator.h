@@ -20,8 +20,8 @@ struct CoordinatorOptions {
   absl::Duration lease_ttl = kDefaultLeaseTtl;
   // Allows plain text on addresses that are not loopback.
   bool insecure = false;
-  // Every run gets this target, whatever its file says (`dunlin local`); empty = off.
-  std::string single_target;
+  // The store lies in the one target's own database (`dunlin local`): every run gets that target.
+  bool local = false;
   // Creates or upgrades the store's schema; else it must be there.
   bool migrate_schema = true;
   // Expires leases and looks after runs; off for one-shot commands, whose transactions do what they

@@ -20,11 +20,12 @@ constexpr absl::Duration kIdlePollBase = absl::Milliseconds(40);
 
 ControlLoop::ControlLoop(Options options, CoordinatorClient& client,
                          const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start,
-                         Clock& clock)
+                         AskFn ask, Clock& clock)
     : options_(std::move(options)),
       client_(client),
       monitors_(monitors),
       start_(std::move(start)),
+      ask_(std::move(ask)),
       clock_(clock),
       backoff_(kRetryBase, kRetryCap, Random01) {}
 
@@ -95,6 +96,7 @@ void ControlLoop::Heartbeat() {
   runs_live_ = answer->runs_live;
   if (runs_live_ || !reports.empty()) last_live_ = clock_.Monotonic();
   Apply(*answer, sent_at);
+  for (TargetTask& task : answer->target_tasks) ask_(std::move(task));
 }
 
 void ControlLoop::Apply(const HeartbeatAnswer& answer, absl::Duration sent_at) {

@@ -28,10 +28,12 @@ class ControlLoop {
   };
   // Hands a granted lease to a worker; called from Run()'s thread only.
   using StartFn = std::function<void(std::shared_ptr<LeaseHandle>)>;
+  // Hands on what a target is asked; the same.
+  using AskFn = std::function<void(TargetTask)>;
 
   // References outlive the loop.
   ControlLoop(Options options, CoordinatorClient& client,
-              const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start,
+              const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start, AskFn ask,
               Clock& clock);
 
   // Until `stop` is requested, or idle for long enough. Then drains: asks every worker to end after
@@ -57,6 +59,7 @@ class ControlLoop {
   CoordinatorClient& client_;
   const std::vector<std::unique_ptr<TargetMonitor>>& monitors_;
   const StartFn start_;
+  const AskFn ask_;
   Clock& clock_;
   Backoff backoff_;
 

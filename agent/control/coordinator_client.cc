@@ -131,6 +131,14 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
                          .runs_live = response.runs_live()};
   for (const pb::LeaseDirective& directive : response.directives())
     answer.directives.push_back(FromProto(directive));
+  for (const pb::TargetTask& asked : response.target_tasks()) {
+    absl::StatusOr<TargetTask> task = FromProto(asked);
+    if (task.ok()) {
+      answer.target_tasks.push_back(*std::move(task));
+    } else {
+      LOG(WARNING) << Event("target_task_unknown").Kv("why", task.status().message());
+    }
+  }
   return answer;
 }
 
@@ -200,6 +208,17 @@ absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId
   ToProto(result, &request);
   pb::CompleteTaskResponse response;
   return stubs_->Call(current_, kLongDeadline, &pb::AgentService::Stub::CompleteTask, request,
+                      response);
+}
+
+absl::Status CoordinatorClient::CompleteTargetTask(const AgentId& agent, const std::string& task,
+                                                   const TargetTaskResult& result) {
+  pb::CompleteTargetTaskRequest request;
+  request.set_agent_id(agent.value());
+  request.set_task_id(task);
+  ToProto(result, &request);
+  pb::CompleteTargetTaskResponse response;
+  return stubs_->Call(current_, kLongDeadline, &pb::AgentService::Stub::CompleteTargetTask, request,
                       response);
 }
 

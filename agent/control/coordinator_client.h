@@ -38,6 +38,7 @@ struct HeartbeatAnswer {
   std::vector<Directive> directives;
   bool work_available = false;
   bool runs_live = false;
+  std::vector<TargetTask> target_tasks;
 };
 
 struct Registration {
@@ -80,6 +81,8 @@ class CoordinatorClient {
                              Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper);
   absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,
                             Epoch task_epoch, const TaskResult& result);
+  absl::Status CompleteTargetTask(const AgentId& agent, const std::string& task,
+                                  const TargetTaskResult& result);
   // `releases`: at least one.
   absl::Status ReleaseLeases(const AgentId& agent, const std::vector<Release>& releases);
 

@@ -170,6 +170,22 @@ Directive FromProto(const pb::LeaseDirective& directive) {
   return out;
 }
 
+absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task) {
+  TargetTask out{.id = task.task_id(),
+                 .target = task.target(),
+                 .store_id = task.store_id(),
+                 .store_name = task.store_name(),
+                 .request = ConfirmRuns()};
+  switch (task.request_case()) {
+    case pb::TargetTask::kConfirmRuns:
+      return out;
+    case pb::TargetTask::REQUEST_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      "this agent does not know such a question; it is older than its coordinator");
+}
+
 void ToProto(const KeyText& key, pb::Key* out) {
   for (const std::string& column : key.Reveal()) out->add_column_text(column);
 }
@@ -239,6 +255,20 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     ToProto(reconcile->quarantine, out->mutable_reconcile()->mutable_quarantine());
   } else if (const auto* quarantine = std::get_if<QuarantineResult>(&result)) {
     ToProto(*quarantine, out->mutable_quarantine());
+  } else if (const auto* problem = std::get_if<Problem>(&result)) {
+    ToProto(*problem, out->mutable_problem());
+  }
+}
+
+void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out) {
+  if (const auto* confirmed = std::get_if<ConfirmedRuns>(&result)) {
+    out->mutable_confirm_runs()->set_truncated(confirmed->truncated);
+    for (const ConfirmedRun& run : confirmed->runs) {
+      pb::ConfirmRunsResult::ConfirmedRun* to = out->mutable_confirm_runs()->add_runs();
+      to->set_run_id(run.id.value());
+      to->set_outcome(run.outcome);
+      to->set_finish_age_seconds(run.finish_age_seconds);
+    }
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

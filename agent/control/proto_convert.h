@@ -17,6 +17,8 @@ WorkLimits FromProto(const pb::WorkLimits& limits);
 // INVALID_ARGUMENT for a lease without work, or of a kind that this agent does not know.
 absl::StatusOr<Lease> FromProto(const pb::Lease& lease);
 Directive FromProto(const pb::LeaseDirective& directive);
+// INVALID_ARGUMENT for a question that this agent does not know.
+absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task);
 
 void ToProto(const KeyText& key, pb::Key* out);
 void ToProto(const Checkpoint& checkpoint, pb::Checkpoint* out);
@@ -25,5 +27,6 @@ void ToProto(const QuarantinedRow& row, pb::QuarantinedRow* out);
 void ToProto(const TargetIdentity& identity, pb::TargetIdentity* out);
 // Sets the `result` of a CompleteTask request.
 void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out);
+void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out);
 
 }  // namespace dunlin::agent

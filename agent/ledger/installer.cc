@@ -76,8 +76,18 @@ absl::StatusOr<bool> SupersedeUnstartedRun(pg::Connection& connection, const Run
   return true;
 }
 
+// Takes the place of what the migration supersedes, whatever became of that. Waits for a batch in
+// flight of a zombie of it.
+absl::Status StandInFor(pg::Connection& connection, const std::string& name) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, connection.Execute(sql::kOpenRunOfName, {name}));
+  if (found.rows.empty()) return absl::OkStatus();
+  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kFenceOffShards, {found.Text(0, 0)}).status());
+  return connection.Execute(sql::kSupersedeRun, {found.Text(0, 0)}).status();
+}
+
 absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& connection,
                                                              const RunSpec& run,
+                                                             const Definition& definition,
                                                              const TargetIdentity& identity) {
   const std::optional<Problem> none;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result taken,
@@ -94,12 +104,15 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
             absl::StrCat("the ledger of target ", run.target, " has another run of ", run.migration,
                          " that has changed rows already; give the new file a new name")});
   }
+  if (!definition.supersedes.empty())
+    DUNLIN_RETURN_IF_ERROR(StandInFor(connection, definition.supersedes));
   DUNLIN_RETURN_IF_ERROR(
       connection
           .Execute(sql::kInsertRun,
                    {run.id.value(), run.migration, run.digest, run.definition,
                     ParametersJson(run.parameters), run.store_id, identity.system_identifier,
-                    absl::StrCat(identity.timeline), run.started_at})
+                    absl::StrCat(identity.timeline), run.started_at, definition.supersedes,
+                    absl::StrCat(absl::ToInt64Seconds(definition.soak))})
           .status());
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result known,
                           connection.Execute(sql::kRunById, {run.id.value()}));
@@ -165,12 +178,13 @@ absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection,
 }
 
 absl::StatusOr<std::optional<Problem>> RegisterRun(pg::Connection& connection, const RunSpec& run,
+                                                   const Definition& definition,
                                                    const TargetIdentity& identity) {
   connection.TakeNoticeSqlStates();
   DUNLIN_RETURN_IF_ERROR(
       connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
   absl::StatusOr<std::optional<Problem>> registered =
-      RegisterInTransaction(connection, run, identity);
+      RegisterInTransaction(connection, run, definition, identity);
   if (!registered.ok() || registered->has_value()) {
     if (!connection.broken()) DUNLIN_RETURN_IF_ERROR(connection.Query("ROLLBACK").status());
     return registered;

@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 
 #include "agent/lease.h"
+#include "common/migration/definition.h"
 #include "common/pg/connection.h"
 
 namespace dunlin::agent {
@@ -25,8 +26,9 @@ absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, 
 
 // Inserts the run under the store's run id (again: nothing), and takes the target for the run's
 // store. A former run of the same name that never committed a batch makes way; one that did is a
-// Problem.
+// Problem. What the migration supersedes is fenced off and recorded as such.
 absl::StatusOr<std::optional<Problem>> RegisterRun(pg::Connection& connection, const RunSpec& run,
+                                                   const Definition& definition,
                                                    const TargetIdentity& identity);
 
 }  // namespace dunlin::agent

@@ -163,12 +163,18 @@ UPDATE dunlin.meta SET store_id = $1::uuid, store_name = $2
 WHERE store_id IS NULL OR store_id = $1::uuid)sql"};
 
 const pg::Statement kInsertRun{"d_insert_run", R"sql(
-INSERT INTO dunlin.run (id, name, digest, definition, parameters, store_id, system_identifier, timeline, started_at)
-VALUES ($1::uuid, $2, $3, convert_to($4, 'UTF8'), $5::jsonb, $6::uuid, $7, $8::int, $9::timestamptz)
+INSERT INTO dunlin.run (id, name, digest, definition, parameters, store_id, system_identifier, timeline, started_at,
+  supersedes, soak)
+VALUES ($1::uuid, $2, $3, convert_to($4, 'UTF8'), $5::jsonb, $6::uuid, $7, $8::int, $9::timestamptz, $10,
+  $11::double precision * interval '1 second')
 ON CONFLICT DO NOTHING)sql"};
 
 const pg::Statement kRunById{"d_run_by_id", R"sql(
 SELECT digest, outcome, store_id, system_identifier, timeline, rows_total FROM dunlin.run WHERE id = $1::uuid)sql"};
+
+const pg::Statement kRunOutcomes{"d_run_outcomes", R"sql(
+SELECT id, coalesce(outcome, 'open'), extract(epoch FROM clock_timestamp() - finished_at)::double precision
+FROM dunlin.run ORDER BY started_at DESC LIMIT $1::int)sql"};
 
 const pg::Statement kOtherRunOfName{"d_other_run_of_name", R"sql(
 SELECT id FROM dunlin.run
@@ -193,7 +199,18 @@ const pg::Statement kDropQuarantineOfRun{"d_drop_quarantine_of_run", R"sql(
 DELETE FROM dunlin.quarantine WHERE run = $1::uuid)sql"};
 
 const pg::Statement kSupersedeRun{"d_supersede_run", R"sql(
-UPDATE dunlin.run SET outcome = 'superseded', finished_at = clock_timestamp() WHERE id = $1::uuid)sql"};
+UPDATE dunlin.run SET outcome = 'superseded', finished_at = coalesce(finished_at, clock_timestamp()),
+  task_epoch = task_epoch + 1
+WHERE id = $1::uuid)sql"};
+
+// What another migration stands in for: its shards' epochs rise, so that no zombie of it passes the
+// fence.
+const pg::Statement kFenceOffShards{"d_fence_off_shards", R"sql(
+UPDATE dunlin.shard SET epoch = epoch + 1 WHERE run = $1::uuid AND NOT done)sql"};
+
+const pg::Statement kOpenRunOfName{"d_open_run_of_name", R"sql(
+SELECT id FROM dunlin.run
+WHERE name = $1 AND outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone' FOR UPDATE)sql"};
 
 const pg::Statement kBeginTask{"d_begin_task", "SELECT dunlin.begin_task($1::uuid, $2::bigint)"};
 
@@ -304,6 +321,6 @@ SELECT count(*), count(*) FILTER (WHERE NOT done) FROM dunlin.shard WHERE run = 
 
 const pg::Statement kFinishRun{"d_finish_run", R"sql(
 UPDATE dunlin.run SET outcome = 'finished', finished_at = coalesce(finished_at, clock_timestamp())
-WHERE id = $1::uuid)sql"};
+WHERE id = $1::uuid AND (outcome IS NULL OR outcome = 'finished'))sql"};
 
 }  // namespace dunlin::agent::sql

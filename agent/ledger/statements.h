@@ -33,7 +33,10 @@ extern const pg::Statement kOwnerOfTarget;  // → store_id, store_name
 extern const pg::Statement kTakeTarget;     // store id, store name
 extern const pg::Statement kInsertRun;
 extern const pg::Statement kRunById;         // id → digest, outcome, store id, timeline
+extern const pg::Statement kRunOutcomes;     // limit → id, outcome or open, age; newest first
 extern const pg::Statement kOtherRunOfName;  // name, id → id, batches; locks its shards
+extern const pg::Statement kFenceOffShards;  // run
+extern const pg::Statement kOpenRunOfName;   // name → id; locks it
 extern const pg::Statement kLockShardsOfRun;
 extern const pg::Statement kAnyBatchOfRun;  // run → whether a batch changed anything
 extern const pg::Statement kDropShardsOfRun;

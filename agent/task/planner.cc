@@ -163,7 +163,7 @@ TaskResult RunPlan(const TaskContext& context) {
   pg::Connection& connection = **opened;
   auto identity = ReadIdentity(connection, context.run.target);
   if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
-  auto registered = RegisterRun(connection, context.run, *identity);
+  auto registered = RegisterRun(connection, context.run, context.definition, *identity);
   if (!registered.ok())
     return ResultFromStatus(registered.status(), "registering the run in the ledger");
   if (registered->has_value()) return **registered;

@@ -66,14 +66,19 @@ struct ParameterDefinition {
 struct Definition {
   std::string description;
   std::string owner;
-  std::string target;  // empty = the only target there is
+  // Names of targets, or patterns of them (target_pattern.h): one run for each. Empty = the only
+  // target there is.
+  std::vector<std::string> targets;
   std::vector<std::string> depends_on;
   // Whether the file has `depends_on:`. Without it runs begin in version order; with an empty list
   // at once.
   bool has_depends_on = false;
+  std::string supersedes;  // the migration that this one stands in for; empty = none
   std::vector<Requirement> requirements;
   std::vector<ParameterDefinition> parameters;  // in the file's order
   bool idempotent = false;
+  // No start without a test beside the file, a reason, and the approval of another operator.
+  bool critical = false;
   Limits limits;
   Durability durability = Durability::kStrict;
   absl::Duration soak = absl::Hours(24 * 7);

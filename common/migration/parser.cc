@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include <yaml-cpp/eventhandler.h>
@@ -38,10 +39,10 @@ constexpr size_t kMaxSteps = 64;
 const FieldNames& TopFieldNames() {
   static const auto* const names = [] {
     auto* const made = new FieldNames{
-        .known = {"description", "owner", "target", "depends_on", "requires", "idempotent",
-                  "parameters", "limits", "durability", "soak", "labels", "steps"},
-        .later = {"windows", "undo", "on_pressure", "critical", "transform", "supersedes",
-                  "schemas", "priority"},
+        .known = {"description", "owner", "target", "depends_on", "supersedes", "requires",
+                  "idempotent", "critical", "parameters", "limits", "durability", "soak", "labels",
+                  "steps"},
+        .later = {"windows", "undo", "on_pressure", "transform", "schemas", "priority"},
         .top_only = {}};
     made->known.insert(made->known.end(), StepFieldNames().begin(), StepFieldNames().end());
     return made;
@@ -126,12 +127,16 @@ class DefinitionReader {
     }
     With("description", [&](const YamlField& f) { ReadShortText(f, definition_.description); });
     With("owner", [&](const YamlField& f) { ReadShortText(f, definition_.owner); });
-    With("target", [&](const YamlField& f) { ReadTarget(f); });
+    With("target", [&](const YamlField& f) { ReadTargets(f); });
     With("depends_on", [&](const YamlField& f) { ReadDependsOn(f); });
+    With("supersedes", [&](const YamlField& f) { ReadSupersedes(f); });
     With("parameters", [&](const YamlField& f) { ReadParameters(f); });
     With("requires", [&](const YamlField& f) { ReadRequires(f); });
     With("idempotent", [&](const YamlField& f) {
       definition_.idempotent = ReadBool(f, problems_).value_or(false);
+    });
+    With("critical", [&](const YamlField& f) {
+      definition_.critical = ReadBool(f, problems_).value_or(false);
     });
     With("limits", [&](const YamlField& f) { ReadLimits(f); });
     With("durability", [&](const YamlField& f) { ReadDurability(f); });
@@ -168,24 +173,38 @@ class DefinitionReader {
     out = std::string(absl::StripAsciiWhitespace(*text));
   }
 
-  void ReadTarget(const YamlField& field) {
-    if (field.value.IsSequence()) {
-      return AddAtValue(field, "a list of targets is not supported yet; expected one name");
+  void ReadTargets(const YamlField& field) {
+    const auto items = ReadList(field, "a target, or a list of targets", true, problems_);
+    if (!items) return;
+    if (items->empty() || items->size() > static_cast<size_t>(kMaxTargetsPerMigration)) {
+      return AddAtValue(field, absl::StrCat("expected 1 to ", kMaxTargetsPerMigration, " targets"));
     }
+    std::vector<std::string>& targets = definition_.targets;
+    for (const YamlField& item : *items) {
+      const std::optional<std::string> text = ReadText(item, problems_);
+      if (!text) continue;
+      const bool good = std::all_of(text->begin(), text->end(), [](char c) {
+        return absl::ascii_isalnum(c) || absl::StrContains("_-.%*", c);
+      });
+      if (!good || text->size() > static_cast<size_t>(kMaxNameBytes)) {
+        AddAtValue(item,
+                   absl::StrCat("expected the name of a target (letters, digits, '_', '-' and '.') "
+                                "or a pattern with '*', found ",
+                                Found(item.value)));
+      } else if (std::find(targets.begin(), targets.end(), *text) != targets.end()) {
+        AddAtValue(item, absl::StrCat(*text, " stands twice in the list"));
+      } else {
+        targets.push_back(*text);
+      }
+    }
+  }
+
+  void ReadSupersedes(const YamlField& field) {
     const std::optional<std::string> text = ReadText(field, problems_);
     if (!text) return;
-    if (text->find_first_of("%*") != std::string::npos) {
-      return AddAtValue(field, "a pattern of targets is not supported yet; expected one name");
-    }
-    const bool good = std::all_of(text->begin(), text->end(), [](char c) {
-      return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
-    });
-    if (!good || text->size() > static_cast<size_t>(kMaxNameBytes)) {
-      return AddAtValue(field, absl::StrCat("expected the name of a target (letters, digits, '_', "
-                                            "'-' and '.'), found ",
-                                            Found(field.value)));
-    }
-    definition_.target = *text;
+    const auto name = ParseMigrationName(*text);
+    if (!name.ok()) return AddAtValue(field, std::string(name.status().message()));
+    definition_.supersedes = *text;
   }
 
   void ReadDependsOn(const YamlField& field) {

@@ -110,6 +110,15 @@ class AgentServiceImpl final : public agent_pb::AgentService::Service {
       return store_.ReleaseLeases(*request);
     });
   }
+  grpc::Status CompleteTargetTask(grpc::ServerContext* context,
+                                  const agent_pb::CompleteTargetTaskRequest* request,
+                                  agent_pb::CompleteTargetTaskResponse*) override {
+    return Serve(context, "CompleteTargetTask", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckText("task_id", request->task_id(), kMaxNameBytes, true));
+      DUNLIN_RETURN_IF_ERROR(CheckText("message", request->problem().message(), kMaxReasonBytes));
+      return store_.CompleteTargetTask(*request);
+    });
+  }
 
  private:
   Store& store_;

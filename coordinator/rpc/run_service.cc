@@ -37,6 +37,7 @@ class RunServiceImpl final
       DUNLIN_RETURN_IF_ERROR(CheckText("migration", request->migration(), kMaxNameBytes, true));
       DUNLIN_RETURN_IF_ERROR(
           CheckText("definition", request->definition(), kMaxDefinitionBytes, true));
+      DUNLIN_RETURN_IF_ERROR(CheckText("target", request->target(), kMaxNameBytes));
       if (request->parameters_size() > kMaxParameters)
         return absl::InvalidArgumentError("too many parameters");
       if (request->stop_after_rows() < 0)

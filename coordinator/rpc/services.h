@@ -12,6 +12,7 @@ namespace dunlin::coordinator {
 
 // `store` and `hub` outlive the services.
 std::unique_ptr<grpc::Service> MakeRunService(Store& store, RevisionHub& hub);
+std::unique_ptr<grpc::Service> MakeMigrationService(Store& store);
 std::unique_ptr<grpc::Service> MakeFleetService(Store& store);
 std::unique_ptr<grpc::Service> MakeAgentService(Store& store);
 

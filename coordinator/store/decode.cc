@@ -107,6 +107,10 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
                                     absl::Seconds(Number(columns[30])));
     if (eta >= 0) run->set_eta_seconds(eta);
   }
+  run->set_superseded_by(result.Text(row, 34));
+  SetTime(columns[35], &pb::Run::mutable_not_before_time, run);
+  run->set_critical(result.Bool(row, 36));
+  run->set_approved_by(result.Text(row, 37));
   const auto definition =
       ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
   if (definition.ok()) {

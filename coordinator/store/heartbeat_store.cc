@@ -197,7 +197,7 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
     response.set_work_available(!candidates.rows.empty());
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result live, tx.Query(sql::kRunsLive, {request.agent_id()}));
     response.set_runs_live(live.Bool(0, 0));
-    return absl::OkStatus();
+    return GrantTargetTasks(tx, request.agent_id(), reachable, response);
   }));
   return response;
 }

@@ -1,13 +1,6 @@
-// Commands of operators.
-#include <algorithm>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
+// Commands of operators about a run; starting one is in start_store.cc.
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 
-#include "common/migration/name.h"
-#include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/store/idempotency.h"
@@ -18,32 +11,20 @@
 namespace dunlin::coordinator {
 namespace {
 
-absl::Status CheckParameters(const Definition& definition,
-                             const std::map<std::string, std::string>& given) {
-  std::vector<std::string> declared;
-  for (const ParameterDefinition& parameter : definition.parameters) {
-    declared.push_back(parameter.name);
-    if (!given.contains(parameter.name)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "parameter ", parameter.name, " has no value; add --set ", parameter.name, "=VALUE"));
-    }
-  }
-  for (const auto& [name, value] : given) {
-    if (std::find(declared.begin(), declared.end(), name) == declared.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the migration declares no parameter ", name,
-          declared.empty() ? " (it has none)"
-                           : absl::StrCat("; it has ", absl::StrJoin(declared, ", "))));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status WrongState(const RunEditor& run, absl::string_view what, absl::string_view next) {
   return WithReason(absl::FailedPreconditionError(
                         absl::StrCat("run ", run.migration, " is ", ToText(run.state), "; ", what,
                                      next.empty() ? "" : absl::StrCat(". ", next))),
                     "WRONG_STATE");
+}
+
+// One that was replaced or superseded is over for good.
+absl::Status MayResume(Transaction& tx, const RunEditor& run) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result after, tx.Query(sql::kWhatReplaced, {run.id}));
+  if (after.Bool(0, 0)) return WrongState(run, "its file was replaced by another content", "");
+  if (after.IsNull(0, 1)) return absl::OkStatus();
+  return WrongState(run, absl::StrCat(after.Text(0, 1), " stands in for it"),
+                    absl::StrCat("See that one: dunlin show ", after.Text(0, 1)));
 }
 
 }  // namespace
@@ -70,101 +51,6 @@ absl::Status GoOn(Transaction& tx, RunEditor& run, const RunEditor::EventText& w
   }
   DUNLIN_RETURN_IF_ERROR(run.Settle());
   return run.Save();
-}
-
-absl::StatusOr<std::string> Store::ResolveTarget(Transaction& tx, const Definition& definition) {
-  if (!options_.single_target.empty()) return options_.single_target;
-  if (!definition.target.empty()) return definition.target;
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kKnownTargets));
-  if (known.rows.size() == 1) return known.Text(0, 0);
-  if (known.rows.empty()) {
-    return absl::FailedPreconditionError(
-        "the file names no target, and no agent has told of one yet; add `target: NAME` to the "
-        "file, or start an agent");
-  }
-  std::vector<std::string> names;
-  for (size_t row = 0; row < known.rows.size(); ++row) names.push_back(known.Text(row, 0));
-  return absl::FailedPreconditionError(
-      absl::StrCat("the file names no target, and there are several: ", absl::StrJoin(names, ", "),
-                   "; add `target: NAME` to the file"));
-}
-
-// While no batch was ever committed an edited file replaces the old one.
-absl::StatusOr<bool> Store::ReplaceUnstartedRun(Transaction& tx, RunEditor& old_run,
-                                                const pb::StartRunRequest& request,
-                                                const Caller& caller, const std::string& digest) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result committed,
-                          tx.Query(sql::kAnyBatchCommitted, {old_run.id}));
-  if (committed.Bool(0, 0) || old_run.state == RunState::kFinished) {
-    return WithReason(absl::AlreadyExistsError(absl::StrCat(
-                          old_run.migration, " has run here with another content: digest ",
-                          old_run.digest.substr(0, 12), ", the file has ", digest.substr(0, 12),
-                          ". A definition that has changed rows is frozen; put the file back, or "
-                          "give the new one a new name")),
-                      "DIGEST_MISMATCH");
-  }
-  DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, old_run, "", "file replaced"));
-  const RunEditor::EventText why{
-      .actor = request.operator_name(), .reason = "file replaced", .peer = caller.peer};
-  if (old_run.state != RunState::kCancelled && old_run.state != RunState::kFailed) {
-    DUNLIN_RETURN_IF_ERROR(old_run.ChangeState(RunState::kCancelling, why));
-  }
-  if (old_run.state != RunState::kCancelled)
-    DUNLIN_RETURN_IF_ERROR(old_run.ChangeState(RunState::kCancelled, why));
-  old_run.reason = "file replaced";
-  DUNLIN_RETURN_IF_ERROR(old_run.Save());
-  return true;
-}
-
-absl::StatusOr<pb::StartRunResponse> Store::StartRun(const pb::StartRunRequest& request,
-                                                     const Caller& caller) {
-  DUNLIN_ASSIGN_OR_RETURN(const MigrationName name, ParseMigrationName(request.migration()));
-  DUNLIN_ASSIGN_OR_RETURN(const Definition definition,
-                          ParseMigrationOrError(name.full() + ".yaml", request.definition()));
-  const std::map<std::string, std::string> parameters(request.parameters().begin(),
-                                                      request.parameters().end());
-  DUNLIN_RETURN_IF_ERROR(CheckParameters(definition, parameters));
-  DUNLIN_ASSIGN_OR_RETURN(const std::string json, ParametersToJson(parameters));
-  const std::string digest = DigestOf(request.definition());
-
-  return Idempotent<pb::StartRunRequest, pb::StartRunResponse>(
-      request, [&](Transaction& tx, pb::StartRunResponse& response) -> absl::Status {
-        DUNLIN_ASSIGN_OR_RETURN(const std::string target, ResolveTarget(tx, definition));
-        // Several hosts may start the same file at once: one creates the run, the others find it.
-        DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kLockName, {absl::StrCat(name.full(), "@", target)}));
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
-                                tx.Query(sql::kNewestRunOfTarget, {name.full(), target}));
-        if (!found.rows.empty()) {
-          DUNLIN_ASSIGN_OR_RETURN(RunEditor old_run, RunEditor::Lock(tx, found.Text(0, 0)));
-          const bool replaced_before =
-              old_run.state == RunState::kCancelled && old_run.reason == "file replaced";
-          if (old_run.digest == digest && !replaced_before)
-            return ReadRunInto(tx, old_run.id, response.mutable_run());
-          DUNLIN_RETURN_IF_ERROR(
-              ReplaceUnstartedRun(tx, old_run, request, caller, digest).status());
-        }
-        const std::string id = MakeUuid();
-        DUNLIN_RETURN_IF_ERROR(
-            tx.Run(sql::kInsertRun,
-                   {id, name.full(), target, digest, absl::BytesToHexString(request.definition()),
-                    json, request.operator_name(), absl::StrCat(definition.steps.size()),
-                    absl::StrCat(definition.limits.concurrency),
-                    absl::StrCat(definition.limits.rows_per_second),
-                    absl::StrCat(absl::ToInt64Milliseconds(definition.limits.batch_time)),
-                    absl::StrCat(absl::ToInt64Milliseconds(definition.limits.pause)),
-                    absl::StrCat(request.stop_after_rows())}));
-        DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, id));
-        DUNLIN_RETURN_IF_ERROR(
-            run.Emit({.kind = "run_created",
-                      .actor = request.operator_name(),
-                      .reason = request.reason(),
-                      .peer = caller.peer,
-                      .new_value = absl::StrCat("digest ", digest.substr(0, 12))}));
-        DUNLIN_RETURN_IF_ERROR(run.Settle());
-        DUNLIN_RETURN_IF_ERROR(run.Save());
-        response.set_created(true);
-        return ReadRunInto(tx, id, response.mutable_run());
-      });
 }
 
 absl::StatusOr<pb::PauseRunResponse> Store::PauseRun(const pb::PauseRunRequest& request,
@@ -199,6 +85,7 @@ absl::StatusOr<pb::ResumeRunResponse> Store::ResumeRun(const pb::ResumeRunReques
           return WrongState(run, "there is nothing to resume", "");
         if (run.state == RunState::kCancelling)
           return WrongState(run, "wait until it is CANCELLED", "");
+        DUNLIN_RETURN_IF_ERROR(MayResume(tx, run));
         DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts,
                                 tx.Query(sql::kRunFacts, {id, absl::StrCat(run.step)}));
         const bool all_done = run.planned_steps > run.step && facts.Int(0, 0) == 0;

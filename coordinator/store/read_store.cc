@@ -35,9 +35,7 @@ absl::StatusOr<pb::Run> Store::GetRun(const std::string& name) {
       [&](Transaction& tx) -> absl::Status {
         run.Clear();
         DUNLIN_ASSIGN_OR_RETURN(const std::string id, ResolveRun(tx, name));
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {id}));
-        if (result.rows.empty()) return absl::NotFoundError("the run is gone");
-        return DecodeRun(result, 0, &run);
+        return ReadRunInto(tx, id, &run);
       },
       true));
   return run;
@@ -170,9 +168,7 @@ absl::StatusOr<WatchDelta> Store::ReadChanges(const std::string& run_id, int64_t
   DUNLIN_RETURN_IF_ERROR(InTransaction(
       [&](Transaction& tx) -> absl::Status {
         delta = WatchDelta{.snapshot = revision == 0};
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {run_id}));
-        if (result.rows.empty()) return absl::NotFoundError("the run is gone");
-        DUNLIN_RETURN_IF_ERROR(DecodeRun(result, 0, &delta.run));
+        DUNLIN_RETURN_IF_ERROR(ReadRunInto(tx, run_id, &delta.run));
         DUNLIN_ASSIGN_OR_RETURN(const pg::Result kept, tx.Query(sql::kOldestRevision, {run_id}));
         if (revision > 0 && revision < kept.Int(0, 0)) {
           return WithReason(

@@ -11,6 +11,7 @@
 #include "common/pg/error.h"
 #include "common/status_macros.h"
 #include "coordinator/store/statements.h"
+#include "coordinator/store/store_internal.h"
 
 namespace dunlin::coordinator {
 namespace {
@@ -140,7 +141,8 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
       reason.clear();
       error.clear();
       DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kDropOpenTasks, {id}));
-      return tx_->Run(sql::kMarkFinished, {id});
+      DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kMarkFinished, {id}));
+      return tx_->Run(sql::kMarkConfirmed, {id});  // an agent read or wrote it there just now
     case RunState::kCancelled:
       DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kMarkFinished, {id}));
       return tx_->Run(sql::kDropOpenTasks, {id});
@@ -199,25 +201,6 @@ absl::Status RunEditor::FailWithError(const std::string& what) {
   return ChangeState(RunState::kFailed, {.reason = what});
 }
 
-absl::StatusOr<std::string> RunEditor::WhatItWaitsFor() {
-  DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
-  for (const std::string& dependency : parsed->depends_on) {
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
-                            tx_->Query(sql::kDependencyState, {dependency, target}));
-    if (found.rows.empty())
-      return absl::StrCat("waits for ", dependency, ", which was never started on ", target);
-    if (found.Text(0, 0) != "FINISHED")
-      return absl::StrCat("waits for ", dependency, ", which is ", found.Text(0, 0));
-  }
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result agents, tx_->Query(sql::kAgentsOfTarget, {target}));
-  if (agents.Int(0, 0) == 0) {
-    return absl::StrCat("no agent for target ", target,
-                        " is connected; start one: dunlin-agent --coordinator HOST:PORT --target ",
-                        target, "=DSN");
-  }
-  return std::string();
-}
-
 absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
                           tx_->Query(sql::kRunFacts, {id, absl::StrCat(step)}));
@@ -242,7 +225,9 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
       facts.has_verify = facts.has_verify || part.verify.has_value();
   }
   if (state == RunState::kPending && !preflight_passed) {
-    DUNLIN_ASSIGN_OR_RETURN(facts.waits_for, WhatItWaitsFor());
+    DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
+    DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WhatRunWaitsFor(*tx_, id, target, *parsed));
+    facts.waits_for = wait.sentence;
   }
   return facts;
 }

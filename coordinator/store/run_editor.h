@@ -81,7 +81,6 @@ class RunEditor {
   explicit RunEditor(Transaction& tx) : tx_(&tx) {}
   static absl::StatusOr<RunEditor> Decode(Transaction& tx, const pg::Result& result);
   absl::StatusOr<RunFacts> ReadFacts();
-  absl::StatusOr<std::string> WhatItWaitsFor();
   absl::Status Apply(const RunStepDecision& decision, const RunFacts& facts, bool& again);
   absl::Status CreateTask(TaskKind kind, bool finish);
   std::vector<pg::Value> Row() const;  // the parameters of Save()

@@ -26,6 +26,10 @@ const S kPruneRequests{"s_prune_requests", R"sql(
 DELETE FROM dunlin_store.request WHERE id IN (
   SELECT q.id FROM dunlin_store.request q WHERE q.at < clock_timestamp() - interval '7 days' ORDER BY q.at LIMIT 20000))sql"};
 
+// Whoever asked has long gone.
+const S kPruneTargetTasks{"s_prune_target_tasks", R"sql(
+DELETE FROM dunlin_store.target_task WHERE created_at < clock_timestamp() - interval '1 day')sql"};
+
 #define DUNLIN_RUN_COLUMNS                                                                      \
   "id, migration, target, digest, encode(definition, 'hex'), parameters, operator_name, "       \
   "to_char(coalesce(started_at, created_at) AT TIME ZONE 'UTC', "                               \
@@ -57,9 +61,9 @@ WHERE id = $1::uuid)sql"};
 
 const S kInsertRun{"s_insert_run", R"sql(
 INSERT INTO dunlin_store.run (id, migration, target, digest, definition, parameters, state, operator_name, steps,
-  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows)
+  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows, place, supersedes, not_before, critical)
 VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, 'PENDING', $7, $8::int, $9::int, $10::bigint,
-  $11::bigint, $12::bigint, $13::bigint))sql"};
+  $11::bigint, $12::bigint, $13::bigint, $14, $15, to_timestamp($16::double precision), $17::boolean))sql"};
 
 const S kInsertEvent{"s_insert_event", R"sql(
 INSERT INTO dunlin_store.event (run, revision, kind, actor, reason, peer, shard, old_value, new_value, audit)
@@ -67,14 +71,18 @@ VALUES ($1::uuid, $2::bigint, $3, $4, $5, $6, nullif($7, '')::uuid, $8, $9, $10:
 
 const S kRunByIdText{"s_run_by_id_text",
                      "SELECT id FROM dunlin_store.run WHERE id::text = lower($1)"};
+// The newest run on each target of a migration, told by its name or version; $2 = that target only.
+// One that was replaced by an edited file only when there is no other.
 const S kRunByName{"s_run_by_name", R"sql(
-SELECT id FROM dunlin_store.run WHERE migration = $1 ORDER BY created_at DESC LIMIT 1)sql"};
-const S kRunByVersion{"s_run_by_version", R"sql(
-SELECT id FROM dunlin_store.run WHERE split_part(migration, '_', 1) = $1 ORDER BY created_at DESC LIMIT 1)sql"};
+SELECT DISTINCT ON (migration, target) id, migration, target FROM dunlin_store.run
+WHERE (migration = $1 OR split_part(migration, '_', 1) = $1) AND ($2 = '' OR target = $2)
+ORDER BY migration, target, void, created_at DESC LIMIT 1000)sql"};
 const S kNewestRunOfTarget{"s_newest_run_of_target", R"sql(
-SELECT id FROM dunlin_store.run WHERE migration = $1 AND target = $2 ORDER BY created_at DESC LIMIT 1)sql"};
+SELECT id, place FROM dunlin_store.run WHERE migration = $1 AND target = $2 AND NOT void
+ORDER BY created_at DESC LIMIT 1)sql"};
+const S kCurrentDatabase{"s_current_database", "SELECT current_database()"};
 const S kKnownTargets{"s_known_targets", R"sql(
-SELECT name FROM dunlin_store.target UNION SELECT unnest(targets) FROM dunlin_store.agent ORDER BY 1 LIMIT 20)sql"};
+SELECT name FROM dunlin_store.target UNION SELECT unnest(targets) FROM dunlin_store.agent ORDER BY 1 LIMIT 10000)sql"};
 
 const S kRunFacts{"s_run_facts", R"sql(
 SELECT (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.step = $2::int AND NOT s.done),
@@ -87,11 +95,46 @@ SELECT (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.step 
        (SELECT count(*) FROM dunlin_store.quarantine q WHERE q.run = r.id AND q.state = 'accepting'),
        (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin_store.quarantine q WHERE q.run = r.id AND q.state = 'accepted')
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
-const S kDependencyState{"s_dependency_state", R"sql(
-SELECT state FROM dunlin_store.run WHERE migration = $1 AND target = $2 ORDER BY created_at DESC LIMIT 1)sql"};
 const S kAgentsOfTarget{"s_agents_of_target", R"sql(
 SELECT count(*) FROM dunlin_store.agent
 WHERE $1 = ANY (targets) AND heartbeat_at > clock_timestamp() - interval '10 seconds')sql"};
+
+// Whether it lacks an approval; who started it and what; when it may begin, if that is not yet.
+const S kWaitFacts{"s_wait_facts", R"sql(
+SELECT critical AND approved_by = '', operator_name, migration,
+  CASE WHEN not_before > clock_timestamp()
+       THEN to_char(not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') END
+FROM dunlin_store.run WHERE id = $1::uuid)sql"};
+// The newest run on a target of a migration, or of what stands in for it there.
+const S kStandIn{"s_stand_in", R"sql(
+WITH RECURSIVE chain(name, n) AS (
+  SELECT $1::text, 0
+  UNION ALL
+  SELECT s.migration, c.n + 1 FROM chain c JOIN dunlin_store.run s
+    ON s.supersedes = c.name AND s.target = $2 AND NOT s.void WHERE c.n < 100)
+SELECT r.id, r.migration, r.state FROM chain c JOIN dunlin_store.run r
+  ON r.migration = c.name AND r.target = $2 AND NOT r.void
+ORDER BY c.n DESC, r.created_at DESC LIMIT 1)sql"};
+// The first run of an earlier place on the same target that is not FINISHED: the newest of its
+// migration, and nothing stands in for it.
+const S kEarlierUnfinished{"s_earlier_unfinished", R"sql(
+SELECT e.migration, e.state FROM dunlin_store.run r JOIN dunlin_store.run e ON e.target = r.target
+WHERE r.id = $1::uuid AND (e.place, e.migration) < (r.place, r.migration) AND e.state <> 'FINISHED' AND NOT e.void
+  AND e.migration <> r.migration
+  AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.migration = e.migration AND n.target = e.target
+                    AND NOT n.void AND n.created_at > e.created_at)
+  AND NOT EXISTS (SELECT 1 FROM dunlin_store.run s WHERE s.supersedes = e.migration AND s.target = e.target AND NOT s.void)
+ORDER BY e.place, e.migration LIMIT 1)sql"};
+const S kSupersededBy{"s_superseded_by", R"sql(
+SELECT migration FROM dunlin_store.run WHERE supersedes = $1 AND target = $2 AND NOT void ORDER BY created_at DESC LIMIT 1)sql"};
+const S kWhatReplaced{"s_what_replaced", R"sql(
+SELECT r.void, (SELECT s.migration FROM dunlin_store.run s WHERE s.supersedes = r.migration AND s.target = r.target
+                  AND NOT s.void ORDER BY s.created_at DESC LIMIT 1)
+FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+const S kMarkVoid{"s_mark_void", "UPDATE dunlin_store.run SET void = true WHERE id = $1::uuid"};
+const S kMarkConfirmed{"s_mark_confirmed", R"sql(
+UPDATE dunlin_store.run SET confirmed = 'finished', confirmed_at = clock_timestamp(),
+  confirmed_finish_at = coalesce(finished_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
 
 const S kInsertTask{"s_insert_task", R"sql(
 INSERT INTO dunlin_store.task (run, kind, step, finish, retry)
@@ -136,8 +179,10 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
   ", " DUNLIN_TIME("r.started_at") ", " DUNLIN_TIME("r.finished_at")                                                    \
   ", r.digest, r.operator_name, r.concurrency_limit, r.rows_per_second, r.batch_time_ms, r.pause_ms, "                   \
   "r.concurrency_allowed, r.step, r.steps, r.stop_after_rows, r.parameters, coalesce(s.batches, 0), "                    \
-  "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex'), "                  \
-  "coalesce(q.rows, 0), coalesce(q.accepted, 0) "                                                                        \
+  "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex'), "                   \
+  "coalesce(q.rows, 0), coalesce(q.accepted, 0), "                                                                       \
+  "coalesce((SELECT n.migration FROM dunlin_store.run n WHERE n.supersedes = r.migration AND n.target = r.target "       \
+  "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by " \
   "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
   "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \
@@ -304,6 +349,53 @@ const S kMarkSplit{
     "UPDATE dunlin_store.shard SET split_at = clock_timestamp() WHERE lease_id::text = $1"};
 const S kHungryAgents{"s_hungry_agents", R"sql(
 SELECT count(*) FROM dunlin_store.agent WHERE $1 = ANY (targets) AND hungry_at > clock_timestamp() - interval '2 seconds')sql"};
+
+const S kRunsOfName{"s_runs_of_name", R"sql(
+SELECT DISTINCT ON (r.target) r.target, r.migration, encode(r.definition, 'hex') FROM dunlin_store.run r
+WHERE (r.migration = $1 OR split_part(r.migration, '_', 1) = $1) AND NOT r.void
+ORDER BY r.target, r.created_at DESC LIMIT 1000)sql"};
+// What a gate is decided by, beside the run as operators see it. Times as seconds, by this clock.
+const S kGateFacts{"s_gate_facts", R"sql(
+SELECT r.confirmed, extract(epoch FROM r.confirmed_at)::double precision,
+  extract(epoch FROM coalesce(r.confirmed_finish_at, r.finished_at))::double precision,
+  extract(epoch FROM clock_timestamp())::double precision,
+  EXISTS (SELECT 1 FROM dunlin_store.agent a WHERE r.target = ANY (a.targets)
+            AND a.heartbeat_at > clock_timestamp() - interval '10 seconds'),
+  encode(r.definition, 'hex')
+FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+// Only where the store lies in the target's own database.
+const S kLocalLedger{"s_local_ledger", "SELECT to_regclass('dunlin.run') IS NOT NULL"};
+const S kLocalOutcome{"s_local_outcome", R"sql(
+SELECT coalesce(outcome, 'open'), extract(epoch FROM finished_at)::double precision
+FROM dunlin.run WHERE id = $1::uuid)sql"};
+const S kAskTarget{"s_ask_target", R"sql(
+INSERT INTO dunlin_store.target_task (id, target, kind, request)
+SELECT $1::uuid, $2, $3, decode($4, 'hex')
+WHERE NOT EXISTS (SELECT 1 FROM dunlin_store.target_task t WHERE t.target = $2 AND t.kind = $3 AND t.answer IS NULL
+                    AND t.created_at > clock_timestamp() - interval '30 seconds'))sql"};
+const S kGrantTargetTasks{"s_grant_target_tasks", R"sql(
+UPDATE dunlin_store.target_task t SET agent = $1::uuid, expires_at = clock_timestamp() + interval '10 seconds'
+WHERE t.id IN (SELECT c.id FROM dunlin_store.target_task c
+               WHERE c.answer IS NULL AND c.target = ANY ($2::text[]) AND c.expires_at < clock_timestamp()
+                 AND c.created_at > clock_timestamp() - interval '1 hour'
+               ORDER BY c.created_at LIMIT 8 FOR UPDATE SKIP LOCKED)
+RETURNING t.id, t.target, encode(t.request, 'hex'))sql"};
+const S kTargetTask{"s_target_task", R"sql(
+SELECT target, kind, encode(request, 'hex'), answer IS NOT NULL, encode(answer, 'hex')
+FROM dunlin_store.target_task WHERE id::text = $1 FOR UPDATE)sql"};
+const S kAnswerTargetTask{"s_answer_target_task", R"sql(
+UPDATE dunlin_store.target_task SET answer = decode($2, 'hex') WHERE id::text = $1)sql"};
+// $2, $3, $4: id, outcome and seconds since the finish of what the ledger has. $5: there is more
+// than that.
+const S kConfirmRuns{"s_confirm_runs", R"sql(
+UPDATE dunlin_store.run r SET confirmed = c.outcome, confirmed_at = clock_timestamp(),
+  confirmed_finish_at = coalesce(clock_timestamp() - c.age * interval '1 second', r.confirmed_finish_at)
+FROM (SELECT f.id, coalesce(l.outcome, 'missing') AS outcome, l.age
+      FROM dunlin_store.run f
+      LEFT JOIN unnest($2::uuid[], $3::text[], $4::double precision[]) AS l(id, outcome, age) ON l.id = f.id
+      WHERE f.target = $1 AND f.state = 'FINISHED' AND (l.id IS NOT NULL OR NOT $5::boolean)
+      ORDER BY f.id FOR UPDATE OF f) c
+WHERE r.id = c.id)sql"};
 
 const S kShardByLease{"s_shard_by_lease", R"sql(
 SELECT id, run, step, lower, upper, epoch, seq, done, expires_at > clock_timestamp() FROM dunlin_store.shard

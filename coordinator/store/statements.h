@@ -12,9 +12,15 @@ extern const pg::Statement kStoreId, kNow;
 extern const pg::Statement kFindRequest, kInsertRequest, kPruneRequests, kPruneAgents;
 // run
 extern const pg::Statement kLockRun, kTryLockRun, kSaveRun, kInsertRun, kInsertEvent;
-extern const pg::Statement kRunByIdText, kRunByName, kRunByVersion, kNewestRunOfTarget,
-    kKnownTargets;
-extern const pg::Statement kRunFacts, kDependencyState, kAgentsOfTarget;
+extern const pg::Statement kRunByIdText, kRunByName, kNewestRunOfTarget, kKnownTargets,
+    kCurrentDatabase;
+extern const pg::Statement kRunFacts, kAgentsOfTarget;
+// order and outcomes
+extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSupersededBy, kWhatReplaced,
+    kMarkVoid, kMarkConfirmed;
+// gates and what is asked of targets
+extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kAskTarget,
+    kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns, kPruneTargetTasks;
 extern const pg::Statement kInsertTask, kInsertVerifyTask, kDropOpenTasks, kDropVerifyTasks,
     kShardsOfStep;
 extern const pg::Statement kRowsDone, kAnyBatchCommitted, kLockName, kForgiveShards, kMarkStarted,

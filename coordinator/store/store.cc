@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "common/backoff.h"
 #include "common/clock.h"
@@ -180,14 +181,25 @@ absl::Status Store::MigrateSchema() {
 }
 
 absl::StatusOr<std::string> Store::ResolveRun(Transaction& tx, const std::string& run) {
-  for (const pg::Statement* statement :
-       {&sql::kRunByIdText, &sql::kRunByName, &sql::kRunByVersion}) {
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(*statement, {run}));
-    if (!found.rows.empty()) return found.Text(0, 0);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result by_id, tx.Query(sql::kRunByIdText, {run}));
+  if (!by_id.rows.empty()) return by_id.Text(0, 0);
+  const size_t at = run.find('@');
+  const std::string name = run.substr(0, at);
+  const std::string target = at == std::string::npos ? "" : run.substr(at + 1);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kRunByName, {name, target}));
+  if (found.rows.size() == 1) return found.Text(0, 0);
+  if (found.rows.empty()) {
+    return WithReason(absl::NotFoundError(absl::StrCat(
+                          "no run of '", run, "' is known; `dunlin list` shows what there is")),
+                      "RUN_NOT_FOUND");
   }
-  return WithReason(absl::NotFoundError(absl::StrCat(
-                        "no run of '", run, "' is known; `dunlin list` shows what there is")),
-                    "RUN_NOT_FOUND");
+  std::vector<std::string> candidates;
+  for (size_t row = 0; row < found.rows.size(); ++row)
+    candidates.push_back(absl::StrCat(found.Text(row, 1), "@", found.Text(row, 2)));
+  return WithReason(
+      absl::InvalidArgumentError(absl::StrCat(
+          "'", run, "' may be one of several runs; say which: ", absl::StrJoin(candidates, ", "))),
+      "RUN_AMBIGUOUS");
 }
 
 absl::Status Store::SweepRun(const std::string& run_id) {
@@ -236,6 +248,7 @@ absl::Status Store::Prune() {
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kPruneRequests));
     DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kPruneAgents));
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kPruneTargetTasks));
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kAllRuns));
     runs.clear();
     for (size_t row = 0; row < found.rows.size(); ++row) runs.push_back(found.Text(row, 0));

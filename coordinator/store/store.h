@@ -10,6 +10,7 @@
 
 #include "dunlin/agent/v1/agent_service.pb.h"
 #include "dunlin/v1/fleet_service.pb.h"
+#include "dunlin/v1/migration_service.pb.h"
 #include "dunlin/v1/run_service.pb.h"
 
 #include "common/ids.h"
@@ -26,8 +27,9 @@ namespace agent_pb = ::dunlin::agent::v1;
 struct StoreOptions {
   Secret dsn;
   absl::Duration lease_ttl;
-  // Every run gets this target, whatever its file says (`dunlin local`); empty = off.
-  std::string single_target;
+  // The store lies in the one target's own database (`dunlin local`): every run gets that target,
+  // whatever its file says, and the ledger can be looked at from here.
+  bool local = false;
   int connections_max = 16;
 };
 
@@ -67,6 +69,9 @@ class Store {
   // --- operators. Idempotent by request_id.
   absl::StatusOr<pb::StartRunResponse> StartRun(const pb::StartRunRequest& request,
                                                 const Caller& caller);
+  absl::StatusOr<pb::ResolveTargetsResponse> ResolveTargets(
+      const pb::ResolveTargetsRequest& request);
+  absl::StatusOr<pb::CheckGateResponse> CheckGate(const pb::CheckGateRequest& request);
   absl::StatusOr<pb::PauseRunResponse> PauseRun(const pb::PauseRunRequest& request,
                                                 const Caller& caller);
   absl::StatusOr<pb::ResumeRunResponse> ResumeRun(const pb::ResumeRunRequest& request,
@@ -106,6 +111,7 @@ class Store {
   absl::Status CompleteShard(const agent_pb::CompleteShardRequest& request);
   absl::Status CompleteTask(const agent_pb::CompleteTaskRequest& request);
   absl::Status ReleaseLeases(const agent_pb::ReleaseLeasesRequest& request);
+  absl::Status CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest& request);
 
   // --- by itself.
   // Expires leases, ends PAUSING and CANCELLING, looks at PENDING runs, paces, prunes.
@@ -131,11 +137,30 @@ class Store {
       const Request& request, const std::function<absl::Status(Transaction&, Response&)>& body);
 
   absl::StatusOr<std::string> ResolveRun(Transaction& tx, const std::string& run);
-  absl::StatusOr<std::string> ResolveTarget(Transaction& tx, const Definition& definition);
-  absl::StatusOr<bool> ReplaceUnstartedRun(Transaction& tx, RunEditor& old_run,
-                                           const pb::StartRunRequest& request, const Caller& caller,
-                                           const std::string& digest);
   absl::Status SettlePendingRuns(Transaction& tx, const std::string& targets);
+  // A run that is about to be made.
+  struct NewRun {
+    std::string name, target, digest, parameters_json;
+    std::string place;  // the version by which it begins in order
+    Definition definition;
+  };
+  absl::StatusOr<std::vector<std::string>> TargetsOf(Transaction& tx, const Definition& definition);
+  absl::StatusOr<std::string> TargetOf(Transaction& tx, const Definition& definition,
+                                       const std::string& asked);
+  absl::Status StartInTransaction(Transaction& tx, const pb::StartRunRequest& request,
+                                  const Caller& caller, NewRun& made,
+                                  pb::StartRunResponse& response);
+  absl::Status CreateRun(Transaction& tx, const pb::StartRunRequest& request, const Caller& caller,
+                         const NewRun& made, pb::StartRunResponse& response);
+  // Asks a target under a fresh id, unless the same kind of question waits there already.
+  absl::Status AskTarget(Transaction& tx, const std::string& target, const std::string& kind,
+                         const agent_pb::TargetTask& question);
+  absl::Status GrantTargetTasks(Transaction& tx, const std::string& agent,
+                                const std::vector<std::string>& targets,
+                                agent_pb::HeartbeatResponse& response);
+  absl::Status CheckGateOnTarget(Transaction& tx, const pb::CheckGateRequest& request,
+                                 const std::string& name, const std::string& target,
+                                 pb::GateResult* result);
   absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
                            std::vector<std::string>& reachable);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,

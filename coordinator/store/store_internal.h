@@ -47,6 +47,16 @@ absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run);
 // Of a list; INVALID_ARGUMENT when negative.
 absl::StatusOr<int> PageSize(int asked);
 
+// What keeps a PENDING run from its preflight; an empty sentence = nothing.
+struct RunWait {
+  std::string sentence;
+  bool needs_person = false;  // it does not pass by itself
+};
+absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_id,
+                                        const std::string& target, const Definition& definition);
+// "start one: dunlin-agent …"
+std::string StartAnAgent(const std::string& target);
+
 // This lease's share of the run's limits, as they are now.
 absl::Status FillDirectiveLimits(Transaction& tx, const RunEditor& run,
                                  agent_pb::WorkLimits* limits);

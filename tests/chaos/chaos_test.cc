@@ -139,11 +139,11 @@ class Chaos : public ::testing::Test {
       runs_.push_back(absl::StrCat(20261123120000 + 10 * rounds_ + static_cast<int>(runs_.size()),
                                    "_count_", table));
       const std::string file = absl::StrCat(folder, "/", runs_.back(), ".yaml");
-      std::ofstream(file) << "description: Count every row once more\ntarget: app\ntable: " << table
-                          << "\nbatch: UPDATE " << table << " SET n = n + 1 WHERE :batch\nverify: "
-                          << "SELECT count(*) FROM " << table << " WHERE n <> " << rounds_
-                          << " AND :batch\ndurability: "
-                          << (rounds_ % 2 == 0 ? "relaxed" : "strict") << "\n";
+      std::ofstream(file)
+          << "description: Count every row once more\ntarget: app\ndepends_on: []\ntable: " << table
+          << "\nbatch: UPDATE " << table << " SET n = n + 1 WHERE :batch\nverify: "
+          << "SELECT count(*) FROM " << table << " WHERE n <> " << rounds_
+          << " AND :batch\ndurability: " << (rounds_ % 2 == 0 ? "relaxed" : "strict") << "\n";
       const RunResult started = cluster_->Dunlin({"start", file});
       ASSERT_EQ(started.exit_code, 0) << started.output;
     }

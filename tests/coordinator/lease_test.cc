@@ -190,7 +190,7 @@ TEST_F(LeaseTest, LeasesAreSharedFairlyOverRuns) {
   Start(*store_);
   ScriptedAgent agent(*port_, ledger, {.slots = 1});
   ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
-  Start(*store_, "", second);
+  Start(*store_, "depends_on: []\n", second);
   ScriptedAgent planner(*port_, ledger, {.slots = 1});
   FakeLedger other(1000, 8);
   ScriptedAgent of_second(*port_, other, {.slots = 1});

@@ -39,6 +39,9 @@ class StorePort final : public AgentPort {
   absl::Status CompleteTask(const agent_pb::CompleteTaskRequest& request) override {
     return store_.CompleteTask(request);
   }
+  absl::Status CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest& request) override {
+    return store_.CompleteTargetTask(request);
+  }
   absl::Status Release(const agent_pb::ReleaseLeasesRequest& request) override {
     return store_.ReleaseLeases(request);
   }
@@ -138,6 +141,22 @@ void ScriptedAgent::Heartbeat() {
         break;
     }
   }
+  for (const agent_pb::TargetTask& task : heartbeat_.target_tasks()) Answer(task);
+}
+
+void ScriptedAgent::Answer(const agent_pb::TargetTask& task) {
+  ++questions_;
+  agent_pb::CompleteTargetTaskRequest request;
+  request.set_agent_id(id_);
+  request.set_task_id(task.task_id());
+  for (const auto& [run, outcome] : options_.confirms) {
+    auto* confirmed = request.mutable_confirm_runs()->add_runs();
+    confirmed->set_run_id(run);
+    confirmed->set_outcome(outcome);
+    confirmed->set_finish_age_seconds(60);
+  }
+  request.mutable_confirm_runs();
+  Accept(port_.CompleteTargetTask(request), "CompleteTargetTask");
 }
 
 void ScriptedAgent::Acquire() {

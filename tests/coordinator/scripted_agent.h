@@ -27,6 +27,7 @@ class AgentPort {
       const agent_pb::ReportQuarantineRequest& request) = 0;
   virtual absl::Status CompleteShard(const agent_pb::CompleteShardRequest& request) = 0;
   virtual absl::Status CompleteTask(const agent_pb::CompleteTaskRequest& request) = 0;
+  virtual absl::Status CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest& request) = 0;
   virtual absl::Status Release(const agent_pb::ReleaseLeasesRequest& request) = 0;
 };
 std::unique_ptr<AgentPort> MakeStorePort(Store& store);
@@ -44,7 +45,8 @@ class ScriptedAgent {
     int foreign_transactions = 0;
     std::string preflight_waits_for;  // what `requires` says
     int verify_found = 0;
-    bool retries_succeed = false;  // of rows that are set aside
+    bool retries_succeed = false;                      // of rows that are set aside
+    std::map<std::string, std::string> confirms = {};  // run id → what the ledger says of it
     int rows_per_key = 1;  // in its estimates: a shard with many rows left is split for idle agents
   };
   ScriptedAgent(AgentPort& port, FakeLedger& ledger, Options options);
@@ -74,6 +76,7 @@ class ScriptedAgent {
   const std::string& id() const { return id_; }
   const std::map<std::string, agent_pb::Lease>& leases() const { return leases_; }
   int shards_held() const;
+  int questions() const { return questions_; }
   const agent_pb::HeartbeatResponse& last_heartbeat() const { return heartbeat_; }
   int splits() const { return splits_; }
 
@@ -83,6 +86,7 @@ class ScriptedAgent {
     FakeLedger::Shard shard;
   };
   void DoTask(const agent_pb::Lease& lease);
+  void Answer(const agent_pb::TargetTask& task);
   void FillResult(const agent_pb::Lease& lease, agent_pb::CompleteTaskRequest* request);
   void FillQuarantine(agent_pb::QuarantineResult* result) const;
   bool DoBatch(const agent_pb::Lease& lease);  // false: the lease is over
@@ -101,6 +105,7 @@ class ScriptedAgent {
   agent_pb::HeartbeatResponse heartbeat_;
   int splits_ = 0;
   std::map<std::string, agent_pb::QuarantinedRow> set_aside_;  // as the ledger has them
+  int questions_ = 0;
 };
 
 }  // namespace dunlin::coordinator

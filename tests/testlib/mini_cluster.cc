@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include <glog/logging.h>
 #include <nlohmann/json.hpp>
 
 namespace dunlin::testing {
@@ -35,6 +36,14 @@ std::string MiniCluster::State(const std::string& run) const {
   return json.is_object() ? json.value("state", "") : status.output;
 }
 
+void MiniCluster::WaitForAgents() const {
+  CHECK(Eventually(absl::Seconds(30), [&] {
+    const auto json =
+        nlohmann::json::parse(Dunlin({"agents", "-o", "json"}).output, nullptr, false);
+    return json.is_object() && json["agents"].size() == agents_.size();
+  }));
+}
+
 void MiniCluster::ReplaceAgent(size_t i) {
   agents_[i]->Signal(SIGKILL);
   agents_[i]->Wait(absl::Seconds(10));
@@ -54,13 +63,12 @@ std::unique_ptr<Process> MiniCluster::StartCoordinator(size_t i) const {
 }
 
 std::unique_ptr<Process> MiniCluster::StartAgent() const {
-  std::vector<std::string> argv = {Binary("dunlin-agent"),
-                                   "--coordinator",
-                                   Addresses(),
-                                   "--target",
-                                   absl::StrCat("app=", server_.Dsn("app")),
-                                   "--slots",
+  std::vector<std::string> argv = {Binary("dunlin-agent"), "--coordinator", Addresses(), "--slots",
                                    absl::StrCat(options_.slots)};
+  for (const std::string& target : options_.targets) {
+    argv.push_back("--target");
+    argv.push_back(absl::StrCat(target, "=", server_.Dsn(target)));
+  }
   argv.insert(argv.end(), options_.agent_flags.begin(), options_.agent_flags.end());
   return std::make_unique<Process>(argv);
 }

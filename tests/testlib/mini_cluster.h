@@ -14,15 +14,16 @@ struct MiniClusterOptions {
   int agents = 3;
   int slots = 2;  // of each agent
   std::string lease_ttl = "3s";
-  std::vector<std::string> agent_flags = {};  // more of them
+  std::vector<std::string> agent_flags = {};   // more of them
+  std::vector<std::string> targets = {"app"};  // of each agent; a database each
 };
 
-// Coordinators on the database `store` and agents on the database `app` (target `app`) of one
+// Coordinators on the database `store` and agents on the databases `targets` of one
 // server, each a real process that may be killed, stopped and started again.
 // Thread safety: one thread.
 class MiniCluster {
  public:
-  // Makes the database `store`; `app` must exist. `server` outlives this.
+  // Makes the database `store`; those of the targets must exist. `server` outlives this.
   MiniCluster(PgServer& server, MiniClusterOptions options);
 
   std::string Addresses() const;
@@ -30,6 +31,8 @@ class MiniCluster {
   RunResult Dunlin(std::vector<std::string> arguments) const;
   // The state of a run as `status -o json` says it; the command's output when it says none.
   std::string State(const std::string& run) const;
+  // Until every agent is known to the coordinators: a pattern of targets stands for those that are.
+  void WaitForAgents() const;
   // SIGKILL, and another in its place at once.
   void ReplaceAgent(size_t i);
   void ReplaceCoordinator(size_t i);

@@ -24,9 +24,12 @@ CREATE TABLE IF NOT EXISTS dunlin.run (
   system_identifier text NOT NULL,
   timeline integer NOT NULL,
   started_at timestamptz NOT NULL,
-  outcome text CHECK (outcome IN ('finished', 'superseded', 'undone')),
+  outcome text CHECK (outcome IN ('finished', 'baseline', 'superseded', 'undone')),
   finished_at timestamptz,
-  rows_total bigint NOT NULL DEFAULT 0
+  rows_total bigint NOT NULL DEFAULT 0,
+  supersedes text NOT NULL DEFAULT '',  -- the migration that this one stands in for
+  soak interval NOT NULL DEFAULT '7 days',  -- what require() asks for unless told otherwise
+  note text NOT NULL DEFAULT ''  -- of a baseline: who said so, and why
 );
 CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_name ON dunlin.run (name)
   WHERE outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone';
@@ -206,6 +209,79 @@ RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
 $go$;
 
 REVOKE ALL ON FUNCTION dunlin.stop(text, text), dunlin.go(text) FROM PUBLIC;
+
+-- For schema migrations, before they drop what a data migration needed or build on what it made:
+--   SELECT dunlin.require('20261123120000_backfill_cancelled_on');
+--   SELECT dunlin.require('20261123120000_backfill_cancelled_on', soak => interval '1 day');
+-- Raises DN005 until the migration is finished here and the soak has passed (default: the file's). With
+-- ALTER DATABASE app SET dunlin.guard = 'warn' it warns instead: for development. Any role may call it.
+CREATE OR REPLACE FUNCTION dunlin.require(migration text, soak interval DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $require$
+#variable_conflict use_column
+DECLARE
+  v_name text := require.migration;
+  v_next text;
+  v_run record;
+  v_done bigint;
+  v_soak interval;
+  v_why text;
+BEGIN
+  IF v_name IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN005', MESSAGE = 'dunlin.require needs the name of a migration';
+  END IF;
+  -- Its version will do.
+  SELECT r.name INTO v_next FROM dunlin.run r
+    WHERE v_name ~ '^[0-9]{14}$' AND split_part(r.name, '_', 1) = v_name ORDER BY r.started_at DESC LIMIT 1;
+  v_name := coalesce(v_next, v_name);
+  -- What stands in for it, at most so many times over.
+  FOR i IN 1..100 LOOP
+    SELECT r.name INTO v_next FROM dunlin.run r WHERE r.supersedes = v_name ORDER BY r.started_at DESC LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    v_name := v_next;
+  END LOOP;
+  SELECT r.* INTO v_run FROM dunlin.run r WHERE r.name = v_name
+    ORDER BY r.outcome IS NOT DISTINCT FROM 'superseded', r.outcome IS NOT DISTINCT FROM 'undone',
+             r.started_at DESC LIMIT 1;
+  IF NOT FOUND THEN
+    v_why := format('data migration %s was never run on database %s; run it first: dunlin up',
+                    v_name, current_database());
+  ELSIF v_run.outcome = 'baseline' THEN
+    RETURN format('data migration %s is recorded as done elsewhere: %s', v_name, v_run.note);
+  ELSIF v_run.outcome = 'finished' THEN
+    v_soak := coalesce(require.soak, v_run.soak);
+    IF v_run.finished_at + v_soak <= clock_timestamp() THEN
+      RETURN format('data migration %s is finished since %s',
+                    v_name, to_char(v_run.finished_at, 'YYYY-MM-DD HH24:MI:SSOF'));
+    END IF;
+    v_why := format('data migration %s is finished on database %s since %s, but has to soak for %s, until %s; run '
+                    'this schema migration again then',
+                    v_name, current_database(), to_char(v_run.finished_at, 'YYYY-MM-DD HH24:MI:SSOF'), justify_hours(v_soak),
+                    to_char(v_run.finished_at + v_soak, 'YYYY-MM-DD HH24:MI:SSOF'));
+  ELSIF v_run.outcome = 'undone' THEN
+    v_why := format('data migration %s was undone on database %s; run it again: dunlin redo %s',
+                    v_name, current_database(), v_name);
+  ELSIF v_run.outcome = 'superseded' THEN
+    v_why := format('data migration %s was replaced on database %s, and what replaced it has not begun; run it: '
+                    'dunlin up', v_name, current_database());
+  ELSE
+    SELECT coalesce(sum(s.rows_done), 0) INTO v_done FROM dunlin.shard s WHERE s.run = v_run.id;
+    v_why := format('data migration %s is not finished on database %s (%s of about %s rows); see why: dunlin show %s; '
+                    'wait for it: dunlin gate --wait %s',
+                    v_name, current_database(), v_done, greatest(v_run.rows_total, v_done), v_name, v_name);
+  END IF;
+  IF current_setting('dunlin.guard', true) = 'warn' THEN
+    RAISE WARNING USING MESSAGE = v_why;
+    RETURN v_why;
+  END IF;
+  RAISE EXCEPTION USING ERRCODE = 'DN005', MESSAGE = v_why,
+    HINT = 'A warning is enough in development: ALTER DATABASE ' || quote_ident(current_database())
+           || ' SET dunlin.guard = ''warn''';
+END
+$require$;
+
+-- A schema migration's role is seldom the ledger's owner. The tables stay closed to it.
+GRANT USAGE ON SCHEMA dunlin TO PUBLIC;
+GRANT EXECUTE ON FUNCTION dunlin.require(text, interval) TO PUBLIC;
 
 -- For people who have only SQL: live runs, and all of them.
 CREATE OR REPLACE VIEW dunlin.progress AS

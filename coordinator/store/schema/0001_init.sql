@@ -61,9 +61,23 @@ CREATE TABLE dunlin_store.run (
   rows_retried bigint NOT NULL DEFAULT 0,    -- rows that they have changed
   rate double precision NOT NULL DEFAULT 0,
   rate_rows bigint NOT NULL DEFAULT 0,
-  rate_at timestamptz
+  rate_at timestamptz,
+  -- The order of runs on a target. `place` is the version by which a run begins: its own, or that of the migration
+  -- which it stands in for.
+  place text NOT NULL,
+  supersedes text NOT NULL DEFAULT '',
+  void boolean NOT NULL DEFAULT false,  -- counts as if it had never been: its file was replaced before any batch
+  not_before timestamptz,  -- --at
+  critical boolean NOT NULL DEFAULT false,
+  approved_by text NOT NULL DEFAULT '',
+  -- What the target's own record said last: '' = not asked, 'missing', 'open', or an outcome.
+  confirmed text NOT NULL DEFAULT '',
+  confirmed_at timestamptz,
+  confirmed_finish_at timestamptz  -- by this store's clock
 );
 CREATE INDEX run_by_migration ON dunlin_store.run (migration, target, created_at);
+CREATE INDEX run_by_place ON dunlin_store.run (target, place) WHERE state <> 'FINISHED';
+CREATE INDEX run_by_supersedes ON dunlin_store.run (supersedes, target) WHERE supersedes <> '';
 CREATE INDEX run_live ON dunlin_store.run (target) WHERE state NOT IN ('FINISHED', 'CANCELLED', 'FAILED');
 
 CREATE TABLE dunlin_store.shard (
@@ -140,6 +154,20 @@ CREATE TABLE dunlin_store.quarantine (
   place bigint GENERATED ALWAYS AS IDENTITY
 );
 CREATE INDEX quarantine_by_run ON dunlin_store.quarantine (run, place);
+
+-- Questions to a target and small changes of its ledger that belong to no run: whoever serves the target answers with
+-- its next heartbeats, on a thread of its own, so that shards in work do not keep the answer back.
+CREATE TABLE dunlin_store.target_task (
+  id uuid PRIMARY KEY,
+  target text NOT NULL,
+  kind text NOT NULL,
+  request bytea NOT NULL,  -- TargetTask of the agent protocol
+  answer bytea,            -- CompleteTargetTaskRequest
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  agent uuid,
+  expires_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+CREATE INDEX target_task_open ON dunlin_store.target_task (target, created_at) WHERE answer IS NULL;
 
 CREATE TABLE dunlin_store.event (
   run uuid NOT NULL REFERENCES dunlin_store.run (id),

@@ -50,7 +50,7 @@ labels: {team: payments, tier: 1}
 )");
   EXPECT_EQ(d.description, "Copy the cancellation time of old reservations into cancelled_on");
   EXPECT_EQ(d.owner, "payments");
-  EXPECT_EQ(d.target, "orders");
+  EXPECT_THAT(d.targets, ElementsAre("orders"));
   EXPECT_TRUE(d.has_depends_on);
   EXPECT_THAT(d.depends_on, ElementsAre("20261101090000_backfill_status"));
   ASSERT_EQ(d.steps.size(), 1U);
@@ -88,7 +88,9 @@ labels: {team: payments, tier: 1}
 
 TEST(ParserTest, TheDefaultsAreThoseOfTheFileFormat) {
   const Definition d = Parsed("description: d\ntable: t\nbatch: DELETE FROM t WHERE :batch\n");
-  EXPECT_EQ(d.target, "");
+  EXPECT_THAT(d.targets, IsEmpty());
+  EXPECT_EQ(d.supersedes, "");
+  EXPECT_FALSE(d.critical);
   EXPECT_FALSE(d.has_depends_on);
   EXPECT_FALSE(d.idempotent);
   EXPECT_EQ(d.limits.batch_time, absl::Milliseconds(100));
@@ -98,6 +100,16 @@ TEST(ParserTest, TheDefaultsAreThoseOfTheFileFormat) {
   EXPECT_EQ(d.soak, absl::Hours(24 * 7));
   EXPECT_THAT(d.steps.at(0).key, IsEmpty());
   EXPECT_FALSE(d.steps.at(0).lock);
+}
+
+TEST(ParserTest, TargetsAreANameAListOrAPattern) {
+  const std::string rest = "description: d\nonce: SELECT 1\ncritical: true\n";
+  EXPECT_THAT(Parsed(rest + "target: [eu, us-1]\n").targets, ElementsAre("eu", "us-1"));
+  EXPECT_THAT(Parsed(rest + "target: tenant_%\n").targets, ElementsAre("tenant_%"));
+  const Definition d = Parsed(rest + "target: '*'\nsupersedes: 20261101090000_backfill_status\n");
+  EXPECT_THAT(d.targets, ElementsAre("*"));
+  EXPECT_EQ(d.supersedes, "20261101090000_backfill_status");
+  EXPECT_TRUE(d.critical);
 }
 
 TEST(ParserTest, EmptyListsAndMappingsAreValuesToo) {

@@ -1,0 +1,49 @@
+#include "agent/task/target_task.h"
+
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+#include "agent/ledger/statements.h"
+#include "agent/work/problem.h"
+#include "common/status_macros.h"
+
+namespace dunlin::agent {
+namespace {
+
+// Whoever asked waits ten seconds.
+constexpr absl::Duration kTimeout = absl::Seconds(5);
+constexpr size_t kMaxConfirmedRuns = 10'000;
+
+absl::StatusOr<TargetTaskResult> Run(const ConfirmRuns&, pg::Connection& connection) {
+  ConfirmedRuns confirmed;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result ledger, connection.Execute(sql::kLedgerVersion));
+  if (!ledger.Bool(0, 0)) return TargetTaskResult(confirmed);  // no ledger: no run of it
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result runs,
+      connection.Execute(sql::kRunOutcomes, {absl::StrCat(kMaxConfirmedRuns + 1)}));
+  for (size_t row = 0; row < runs.rows.size(); ++row) {
+    ConfirmedRun run{.id = RunId(runs.Text(row, 0)), .outcome = runs.Text(row, 1)};
+    if (!absl::SimpleAtod(runs.Text(row, 2), &run.finish_age_seconds)) run.finish_age_seconds = 0;
+    confirmed.runs.push_back(std::move(run));
+  }
+  confirmed.truncated = confirmed.runs.size() > kMaxConfirmedRuns;
+  return TargetTaskResult(std::move(confirmed));
+}
+
+}  // namespace
+
+TargetTaskResult RunTargetTask(const TargetTask& task, const SessionFactory& sessions,
+                               std::stop_token stop) {
+  const auto opened = sessions.OpenForTask(kTimeout, "public, pg_temp", stop);
+  if (!opened.ok())
+    return ProblemFromStatus(opened.status(), absl::StrCat("connecting to target ", task.target));
+  absl::StatusOr<TargetTaskResult> result =
+      std::visit([&](const auto& request) { return Run(request, **opened); }, task.request);
+  if (!result.ok())
+    return ProblemFromStatus(result.status(), absl::StrCat("asking target ", task.target));
+  return *std::move(result);
+}
+
+}  // namespace dunlin::agent

@@ -1,0 +1,232 @@
+// `gate`: fails until migrations are finished, so that a deploy can rely on them.
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <map>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "cli/commands.h"
+#include "cli/exit_code.h"
+#include "cli/output.h"
+#include <nlohmann/json.hpp>
+
+#include "common/clock.h"
+#include "common/status_macros.h"
+#include "common/text/duration.h"
+
+namespace dunlin::cli {
+namespace {
+
+using nlohmann::json;
+
+// A target that is asked answers within a heartbeat or two.
+constexpr absl::Duration kConfirmTimeout = absl::Seconds(10);
+constexpr absl::Duration kConfirmPoll = absl::Milliseconds(250);
+constexpr absl::Duration kWaitPoll = absl::Seconds(1);
+constexpr absl::Duration kTellEvery = absl::Seconds(30);
+
+// What was asked for, and what is known of it.
+struct Question {
+  pb::CheckGateRequest request;
+  std::vector<pb::GateResult> results;
+  bool open() const {
+    return std::all_of(results.begin(), results.end(), [](const pb::GateResult& result) {
+      return result.verdict() == pb::GateResult::VERDICT_OPEN;
+    });
+  }
+};
+
+absl::StatusOr<std::vector<MigrationFile>> ReadAll(const std::vector<std::string>& arguments,
+                                                   std::vector<std::string>& names) {
+  std::vector<MigrationFile> files;
+  for (const std::string& argument : arguments) {
+    std::error_code error;
+    if (std::filesystem::is_directory(argument, error)) {
+      DUNLIN_ASSIGN_OR_RETURN(std::vector<MigrationFile> found, ReadFolder(argument));
+      std::move(found.begin(), found.end(), std::back_inserter(files));
+    } else if (absl::EndsWith(argument, ".yaml") || absl::EndsWith(argument, ".yml")) {
+      DUNLIN_ASSIGN_OR_RETURN(std::vector<MigrationFile> found, ReadFiles({argument}));
+      std::move(found.begin(), found.end(), std::back_inserter(files));
+    } else {
+      names.push_back(argument);
+    }
+  }
+  return files;
+}
+
+absl::StatusOr<std::vector<Question>> MakeQuestions(const GateOptions& options) {
+  pb::CheckGateRequest asked;
+  if (options.soak == "file") {
+    asked.set_soak_from_file(true);
+  } else if (!options.soak.empty()) {
+    DUNLIN_ASSIGN_OR_RETURN(const absl::Duration soak, ParseDuration(options.soak));
+    asked.mutable_soak_duration()->set_seconds(absl::ToInt64Seconds(soak));
+  }
+  std::vector<std::string> names;
+  DUNLIN_ASSIGN_OR_RETURN(const std::vector<MigrationFile> files,
+                          ReadAll(options.migrations, names));
+  std::vector<Question> questions;
+  for (const MigrationFile& file : files) {
+    questions.push_back({.request = asked});
+    questions.back().request.set_migration(file.name);
+    questions.back().request.set_definition(file.bytes);
+  }
+  for (const std::string& name : names) {
+    questions.push_back({.request = asked});
+    questions.back().request.set_migration(name);
+  }
+  return questions;
+}
+
+class Gate {
+ public:
+  Gate(Client& client, const GlobalOptions& global, absl::Duration confirmed_within,
+       std::vector<Question> questions)
+      : client_(client),
+        global_(global),
+        confirmed_within_(confirmed_within),
+        questions_(std::move(questions)) {}
+
+  // Asks for all that is not open yet; again for a while where a target is being asked.
+  absl::Status Ask() {
+    Clock& clock = SystemClock();
+    const absl::Duration began = clock.Monotonic();
+    while (true) {
+      bool confirming = false;
+      for (Question& question : questions_) {
+        if (!question.results.empty() && question.open()) continue;
+        // What a target said since this began is fresh enough.
+        const absl::Duration within = confirmed_within_ + (clock.Monotonic() - began);
+        auto* asked = question.request.mutable_confirmed_within_duration();
+        asked->set_seconds(absl::ToInt64Seconds(within));
+        asked->set_nanos(static_cast<int>(absl::ToInt64Nanoseconds(within % absl::Seconds(1))));
+        DUNLIN_ASSIGN_OR_RETURN(question.results, client_.CheckGate(question.request));
+        for (const pb::GateResult& result : question.results)
+          confirming = confirming || result.confirming();
+      }
+      if (!confirming || clock.Monotonic() > began + kConfirmTimeout || Interrupted())
+        return absl::OkStatus();
+      clock.SleepFor(kConfirmPoll, {});
+    }
+  }
+
+  int Code() const {
+    bool waits = false, needs_person = false;
+    ForEach([&](const pb::GateResult& result) {
+      waits = waits || result.verdict() != pb::GateResult::VERDICT_OPEN;
+      needs_person = needs_person || result.verdict() == pb::GateResult::VERDICT_NEEDS_PERSON;
+    });
+    return needs_person ? kNeedsPerson : waits ? kNotFinished : kDone;
+  }
+
+  // What has changed since it was last told; `all`: everything that is not open.
+  void TellProgress(bool all) {
+    ForEach([&](const pb::GateResult& result) {
+      if (result.verdict() == pb::GateResult::VERDICT_OPEN || result.confirming()) return;
+      std::string& said = said_[absl::StrCat(result.run().migration(), "@", result.target())];
+      const std::string state = absl::StrCat(result.verdict(), StateName(result.run().state()));
+      if (said == state && !all) return;
+      said = state;
+      std::cerr << "dunlin: " << result.message() << std::endl;
+    });
+  }
+
+  void TellEnd() const {
+    size_t open = 0, all = 0;
+    json lines = json::array();
+    ForEach([&](const pb::GateResult& result) {
+      ++all;
+      if (result.verdict() == pb::GateResult::VERDICT_OPEN) ++open;
+      lines.push_back(ToJson(result));
+      if (global_.json()) return;
+      if (result.verdict() != pb::GateResult::VERDICT_OPEN) {
+        std::cerr << "dunlin: " << result.message() << "\n";
+      } else if (Count() <= 3) {
+        std::cout << result.message() << "\n";
+      }
+    });
+    if (global_.json()) {
+      std::cout << json{{"open", open == all}, {"results", lines}}.dump() << "\n";
+    } else if (all > 3 || open < all) {
+      std::cout << open << " of " << all << " open\n";
+    }
+  }
+
+ private:
+  template <typename Do>
+  void ForEach(Do body) const {
+    for (const Question& question : questions_) {
+      for (const pb::GateResult& result : question.results) body(result);
+    }
+  }
+  size_t Count() const {
+    size_t count = 0;
+    ForEach([&](const pb::GateResult&) { ++count; });
+    return count;
+  }
+  static json ToJson(const pb::GateResult& result) {
+    static const std::map<pb::GateResult::Verdict, const char*> kWords = {
+        {pb::GateResult::VERDICT_OPEN, "OPEN"},
+        {pb::GateResult::VERDICT_WAIT, "WAIT"},
+        {pb::GateResult::VERDICT_NEEDS_PERSON, "NEEDS_PERSON"}};
+    const auto word = kWords.find(result.verdict());
+    json out = {{"migration", result.run().migration()},
+                {"target", result.target()},
+                {"verdict", word == kWords.end() ? "UNSPECIFIED" : word->second},
+                {"message", result.message()},
+                {"state", result.has_run() ? json(StateName(result.run().state())) : json(nullptr)},
+                {"soak_end_time", nullptr}};
+    if (result.has_soak_end_time()) out["soak_end_time"] = TimeText(result.soak_end_time());
+    return out;
+  }
+
+  Client& client_;
+  const GlobalOptions& global_;
+  const absl::Duration confirmed_within_;
+  std::vector<Question> questions_;
+  std::map<std::string, std::string> said_;
+};
+
+}  // namespace
+
+int RunGate(const GlobalOptions& global, const GateOptions& options) {
+  absl::Duration timeout = absl::InfiniteDuration();
+  if (!options.timeout.empty()) {
+    const auto parsed = ParseDuration(options.timeout);
+    if (!parsed.ok()) return Complain(parsed.status());
+    timeout = *parsed;
+  }
+  const auto within = ParseDuration(options.confirmed_within);
+  if (!within.ok()) return Complain(within.status());
+  auto questions = MakeQuestions(options);
+  if (!questions.ok()) return Complain(questions.status());
+  const auto connection = Connect(global);
+  if (!connection.ok()) return Complain(connection.status());
+  Gate gate(*connection->client, global, *within, *std::move(questions));
+  if (options.wait) InstallInterrupt();
+  Clock& clock = SystemClock();
+  const absl::Duration until = clock.Monotonic() + timeout;
+  absl::Duration told_at = clock.Monotonic();
+  while (true) {
+    const absl::Status asked = gate.Ask();
+    // A deploy that waits outlives a coordinator that is replaced.
+    const bool away = options.wait && absl::IsUnavailable(asked);
+    if (!asked.ok() && !away) return Complain(asked);
+    if (away) std::cerr << "dunlin: " << asked.message() << std::endl;
+    if (!options.wait || (!away && gate.Code() != kNotFinished)) break;
+    if (clock.Monotonic() >= until) {
+      std::cerr << "dunlin: waited " << HumanDuration(timeout) << ", as asked (--timeout)\n";
+      break;
+    }
+    if (Interrupted()) return kInterrupted;
+    const bool due = clock.Monotonic() - told_at >= kTellEvery;
+    if (due) told_at = clock.Monotonic();
+    if (!global.json() && !away) gate.TellProgress(due);
+    clock.SleepFor(std::min(kWaitPoll, until - clock.Monotonic()), {});
+  }
+  gate.TellEnd();
+  return gate.Code();
+}
+
+}  // namespace dunlin::cli

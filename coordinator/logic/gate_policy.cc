@@ -1,0 +1,130 @@
+#include "coordinator/logic/gate_policy.h"
+
+#include "absl/strings/str_cat.h"
+
+#include "common/text/duration.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+using Verdict = GateDecision::Verdict;
+
+// A bad word of the target may be mended any moment: it is asked again for each question.
+constexpr absl::Duration kBadWordLasts = absl::Seconds(1);
+
+std::string Subject(const GateFacts& facts) {
+  return facts.stands_in_for.empty()
+             ? facts.migration
+             : absl::StrCat(facts.migration, " (which stands in for ", facts.stands_in_for, ")");
+}
+
+std::string TimeForPeople(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", time, absl::UTCTimeZone());
+}
+
+GateDecision Answer(Verdict verdict, std::string message) {
+  return {.verdict = verdict, .message = std::move(message)};
+}
+
+GateDecision WhileUnfinished(const GateFacts& facts) {
+  const std::string is =
+      absl::StrCat(Subject(facts), " is ", ToText(*facts.state), " on ", facts.target);
+  const std::string why = facts.reason.empty() ? "" : absl::StrCat(": ", facts.reason);
+  switch (*facts.state) {
+    case RunState::kPaused:
+    case RunState::kFailed:
+    case RunState::kCancelled:
+      return Answer(
+          Verdict::kNeedsPerson,
+          absl::StrCat(is, why, ". When that is mended: dunlin ",
+                       facts.only_set_aside ? "quarantine retry " : "resume ", facts.migration));
+    case RunState::kPending:
+      return Answer(facts.needs_person ? Verdict::kNeedsPerson : Verdict::kWait,
+                    absl::StrCat(is, why, ". See it: dunlin show ", facts.migration));
+    default:
+      return Answer(Verdict::kWait, absl::StrCat(is, ", ", facts.percent_done, " % done", why,
+                                                 ". Watch it: dunlin watch ", facts.migration));
+  }
+}
+
+GateDecision WhileUnconfirmed(const GateFacts& facts) {
+  GateDecision decision = Answer(Verdict::kWait, "");
+  decision.ask_target = true;
+  decision.confirming = facts.agent_connected;
+  const std::string last = facts.confirmed.empty()
+                               ? "has not been asked for its own record yet"
+                               : absl::StrCat("was last asked for its own record at ",
+                                              TimeForPeople(facts.confirmed_at));
+  decision.message = absl::StrCat(
+      Subject(facts), " is FINISHED, but ", facts.target, " ", last,
+      facts.agent_connected
+          ? "; it is being asked now"
+          : absl::StrCat(
+                ", and no agent for it is connected; start one: dunlin-agent --coordinator "
+                "HOST:PORT --target ",
+                facts.target, "=DSN"));
+  return decision;
+}
+
+GateDecision ByTheTargetsWord(const GateFacts& facts) {
+  if (facts.confirmed == "finished" || facts.confirmed == "baseline") {
+    const absl::Time soak_end = facts.finished_at + facts.soak;
+    const std::string since = absl::StrCat(Subject(facts), " is finished on ", facts.target,
+                                           " since ", TimeForPeople(facts.finished_at));
+    if (facts.confirmed == "baseline") {
+      return Answer(Verdict::kOpen,
+                    absl::StrCat(Subject(facts), " is recorded as done elsewhere on ", facts.target,
+                                 " since ", TimeForPeople(facts.finished_at)));
+    }
+    if (soak_end <= facts.now) return Answer(Verdict::kOpen, since);
+    GateDecision decision = Answer(
+        Verdict::kWait, absl::StrCat(since, ", but has to soak for ", HumanDuration(facts.soak),
+                                     ", ", HumanDuration(soak_end - facts.now), " more, until ",
+                                     TimeForPeople(soak_end), "; ask again then"));
+    decision.soak_end = soak_end;
+    return decision;
+  }
+  GateDecision decision = Answer(Verdict::kNeedsPerson, "");
+  decision.ask_target = true;
+  if (facts.confirmed == "undone") {
+    decision.message = absl::StrCat(Subject(facts), " was undone on ", facts.target,
+                                    ". To run it again: dunlin redo ", facts.migration);
+  } else {
+    decision.message = absl::StrCat(
+        Subject(facts), " is FINISHED for the coordinator, but ", facts.target,
+        facts.confirmed == "missing" ? " has no record of it" : " says that it is not finished",
+        ": was the database restored or replaced? Look, then bring the coordinator in line with "
+        "it: "
+        "dunlin adopt ",
+        facts.target);
+  }
+  return decision;
+}
+
+}  // namespace
+
+GateDecision DecideGate(const GateFacts& facts) {
+  if (!facts.state) {
+    return Answer(Verdict::kWait,
+                  absl::StrCat(Subject(facts), " was never started",
+                               facts.target.empty() ? "" : absl::StrCat(" on ", facts.target),
+                               ". Start it: dunlin up"));
+  }
+  if (!facts.file_digest.empty() && facts.file_digest != facts.digest) {
+    return Answer(
+        Verdict::kNeedsPerson,
+        absl::StrCat(Subject(facts), " is ", ToText(*facts.state), " on ", facts.target,
+                     " with another content than the file: digest ", facts.digest.substr(0, 12),
+                     ", the file has ", facts.file_digest.substr(0, 12),
+                     ". Put the file back, or give the change a new name"));
+  }
+  if (*facts.state != RunState::kFinished) return WhileUnfinished(facts);
+  const bool good = facts.confirmed == "finished" || facts.confirmed == "baseline";
+  const absl::Duration lasts = good ? facts.confirmed_within : kBadWordLasts;
+  if (facts.confirmed.empty() || facts.now - facts.confirmed_at > lasts) {
+    return WhileUnconfirmed(facts);
+  }
+  return ByTheTargetsWord(facts);
+}
+
+}  // namespace dunlin::coordinator

@@ -1,0 +1,78 @@
+// What a PENDING run waits for.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/status_macros.h"
+#include "coordinator/store/statements.h"
+#include "coordinator/store/store_internal.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+bool PassesByItself(const std::string& state) {
+  return state != "PAUSED" && state != "FAILED" && state != "CANCELLED";
+}
+
+// `state`: of the run that is waited for.
+RunWait WaitFor(const std::string& name, const std::string& state) {
+  if (PassesByItself(state))
+    return {.sentence = absl::StrCat("waits for ", name, ", which is ", state)};
+  return {.sentence = absl::StrCat("waits for ", name, ", which is ", state,
+                                   "; when that is mended: dunlin resume ", name),
+          .needs_person = true};
+}
+
+absl::StatusOr<RunWait> WaitForDependencies(Transaction& tx, const std::string& target,
+                                            const Definition& definition) {
+  for (const std::string& dependency : definition.depends_on) {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kStandIn, {dependency, target}));
+    if (found.rows.empty() || found.IsNull(0, 0)) {
+      return RunWait{.sentence =
+                         absl::StrCat("waits for ", dependency, ", which was never started on ",
+                                      target, "; start it: dunlin up")};
+    }
+    if (found.Text(0, 2) != "FINISHED") return WaitFor(found.Text(0, 1), found.Text(0, 2));
+  }
+  return RunWait();
+}
+
+}  // namespace
+
+absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_id,
+                                        const std::string& target, const Definition& definition) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts, tx.Query(sql::kWaitFacts, {run_id}));
+  if (facts.Bool(0, 0)) {
+    return RunWait{
+        .sentence = absl::StrCat("is critical: waits for the approval of another operator than ",
+                                 facts.Text(0, 1), "; they run: dunlin approve ", facts.Text(0, 2)),
+        .needs_person = true};
+  }
+  if (!facts.IsNull(0, 3)) {
+    return RunWait{.sentence = absl::StrCat("begins at ", facts.Text(0, 3), ", as asked (--at)")};
+  }
+  RunWait wait;
+  if (definition.has_depends_on) {
+    DUNLIN_ASSIGN_OR_RETURN(wait, WaitForDependencies(tx, target, definition));
+  } else {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result earlier, tx.Query(sql::kEarlierUnfinished, {run_id}));
+    if (!earlier.rows.empty()) {
+      wait = WaitFor(earlier.Text(0, 0), earlier.Text(0, 1));
+      absl::StrAppend(
+          &wait.sentence,
+          " (runs begin in version order; `depends_on: []` in the file says otherwise)");
+    }
+  }
+  if (!wait.sentence.empty()) return wait;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result agents, tx.Query(sql::kAgentsOfTarget, {target}));
+  if (agents.Int(0, 0) == 0)
+    wait.sentence =
+        absl::StrCat("no agent for target ", target, " is connected; ", StartAnAgent(target));
+  return wait;
+}
+
+std::string StartAnAgent(const std::string& target) {
+  return absl::StrCat("start one: dunlin-agent --coordinator HOST:PORT --target ", target, "=DSN");
+}
+
+}  // namespace dunlin::coordinator
