@@ -16,8 +16,10 @@ WHERE i.indrelid = $1::oid AND i.indisprimary AND k.place <= i.indnkeyatts
 ORDER BY k.place)sql"};
 
 // A domain's keys are bound as its base type, so that its constraints are not run on bounds.
+// The type as a cast that cuts nothing off: with -1 it is bpchar and "bit", where NULL would give
+// `character` and `bit`, which mean a length of one.
 const pg::Statement kKeyColumn{"d_key_column", R"sql(
-SELECT quote_ident(a.attname), t.base, pg_catalog.format_type(t.base, NULL),
+SELECT quote_ident(a.attname), t.base, pg_catalog.format_type(t.base, -1),
        CASE WHEN a.attcollation <> 0
             THEN (SELECT quote_ident(cn.nspname) || '.' || quote_ident(co.collname)
                   FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace

@@ -98,6 +98,26 @@ TEST_F(TaskTest, I2_BoundsAreComparedAsValuesNotAsText) {
   EXPECT_TRUE(std::holds_alternative<FinalizeResult>(FinalizeAll()));
 }
 
+// As casts, `character` and `bit` mean one character and one bit.
+TEST_F(TaskTest, I2_BoundsOfFixedLengthTypesAreComparedWhole) {
+  for (const char* key : {"char(12)", "bit(8)"}) {
+    SCOPED_TRACE(key);
+    const bool bits = absl::string_view(key) == "bit(8)";
+    Exec("DROP TABLE IF EXISTS items; DROP SCHEMA IF EXISTS dunlin CASCADE");
+    Exec(absl::StrCat("CREATE TABLE items (id ", key,
+                      " PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO items SELECT ",
+                      bits ? "g::bit(8)" : "'x' || g", " FROM generate_series(100, 120) g"));
+    UseCountUp();
+    PlanRun();
+    Exec(absl::StrCat(
+        "DELETE FROM dunlin.shard; INSERT INTO dunlin.shard (id, run, step, relation, lower, "
+        "upper) SELECT gen_random_uuid(), r.id, 0, 'public.items', l, u FROM dunlin.run r, ",
+        bits ? "(VALUES (NULL::text[], '{01101000}'::text[]), ('{01101000}', '{01111000}')) v(l, u)"
+             : "(VALUES (NULL::text[], '{x110}'::text[]), ('{x110}', '{x120}')) v(l, u)"));
+    EXPECT_TRUE(std::holds_alternative<FinalizeResult>(FinalizeAll()));
+  }
+}
+
 TEST_F(TaskTest, I2_FinalizeRefusesACycleBesideTheChain) {
   MakeAndPlan(kBigints);
   Exec(
