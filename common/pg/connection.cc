@@ -578,13 +578,16 @@ Options ParseDsn(const Secret& dsn) {
   return options;
 }
 
-}  // namespace
-
-namespace {
-bool IsPort(absl::string_view text) {
+// Whether one of a connection string's hosts or ports may be one. I8: what follows an unescaped @
+// of a password is read as host and port, which messages show.
+bool MayBeHostOrPort(absl::string_view keyword, absl::string_view value) {
+  if (keyword == "host") return value.rfind('@') == value.npos || value.rfind('@') == 0;
   int port = 0;
-  return absl::SimpleAtoi(text, &port) && port >= 1 && port <= 65535;
+  if (keyword == "port" && !value.empty())
+    return absl::SimpleAtoi(value, &port) && port >= 1 && port <= 65535;
+  return true;
 }
+
 }  // namespace
 
 absl::Status ValidateDsn(const Secret& dsn) {
@@ -599,12 +602,7 @@ absl::Status ValidateDsn(const Secret& dsn) {
     if (option->val == nullptr) continue;
     const absl::string_view keyword = option->keyword;
     for (const absl::string_view part : absl::StrSplit(option->val, ',')) {
-      // I8: what follows an unescaped @ of a password is read as host and port, which messages
-      // show.
-      const bool wrong = keyword == "port"   ? !part.empty() && !IsPort(part)
-                         : keyword == "host" ? part.rfind('@') != part.npos && part.rfind('@') > 0
-                                             : false;
-      if (!wrong) continue;
+      if (MayBeHostOrPort(keyword, part)) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("the ", keyword,
                        " of the connection string is none (it is not shown, since it may be a part "

@@ -119,7 +119,6 @@ absl::StatusOr<agent_pb::ReportQuarantineResponse> Store::ReportQuarantine(
       request, [&](Transaction& tx, agent_pb::ReportQuarantineResponse& response) -> absl::Status {
         DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id(),
                                                              request.shard_id(), request.epoch()));
-        if (shard.id != request.shard_id() || shard.epoch != request.epoch()) return LeaseLost();
         RunEditor& run = shard.run;
         const agent_pb::Checkpoint& at = request.checkpoint();
         DUNLIN_RETURN_IF_ERROR(

@@ -131,25 +131,28 @@ absl::Status LeaseLost() {
                     "LEASE_LOST");
 }
 
-absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
-                                      const std::string& shard_id, int64_t epoch) {
-  if (DUNLIN_MUTANT("rpc_without_lease") && !shard_id.empty()) {
-    DUNLIN_RETURN_IF_ERROR(tx.Run({"",
-                                   "UPDATE dunlin_store.shard SET lease_id = $1::uuid, epoch = "
-                                   "$3::bigint WHERE id = $2::uuid"},
-                                  {lease_id, shard_id, absl::StrCat(epoch)}));
-  }
+absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string& lease_id) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kShardByLease, {lease_id}));
   if (peek.rows.empty()) return LeaseLost();
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
   // Read again behind the run's lock: the lease may have been revoked meanwhile.
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result row, tx.Query(sql::kShardByLease, {lease_id}));
   if (row.rows.empty()) return LeaseLost();
-  return LockedShard{.run = std::move(run),
-                     .id = row.Text(0, 0),
-                     .upper = row.rows[0][4],
-                     .epoch = row.Int(0, 5),
-                     .step = static_cast<int>(row.Int(0, 2))};
+  return LockedShard{
+      .run = std::move(run), .id = row.Text(0, 0), .upper = row.rows[0][4], .epoch = row.Int(0, 5)};
+}
+
+absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
+                                      const std::string& shard_id, int64_t epoch) {
+  if (DUNLIN_MUTANT("rpc_without_lease")) {
+    DUNLIN_RETURN_IF_ERROR(tx.Run({"",
+                                   "UPDATE dunlin_store.shard SET lease_id = $1::uuid, epoch = "
+                                   "$3::bigint WHERE id = $2::uuid"},
+                                  {lease_id, shard_id, absl::StrCat(epoch)}));
+  }
+  DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShardOfLease(tx, lease_id));
+  if (shard.id != shard_id || shard.epoch != epoch) return LeaseLost();
+  return shard;
 }
 
 absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
@@ -164,8 +167,7 @@ absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
                DUNLIN_ASSIGN_OR_RETURN(
                    const bool same,
                    SameKey(shard.upper, request.has_child_upper(), request.child_upper()));
-               if (shard.id != request.shard_id() || shard.epoch != request.epoch() || !same)
-                 return LeaseLost();
+               if (!same) return LeaseLost();
                RunEditor& run = shard.run;
                const pg::Value middle = KeyToArray(request.has_middle(), request.middle());
                DUNLIN_RETURN_IF_ERROR(tx.Run(
@@ -191,8 +193,6 @@ absl::Status Store::CompleteShard(const agent_pb::CompleteShardRequest& request)
                DUNLIN_ASSIGN_OR_RETURN(
                    LockedShard shard,
                    LockShard(tx, request.lease_id(), request.shard_id(), request.epoch()));
-               if (shard.id != request.shard_id() || shard.epoch != request.epoch())
-                 return LeaseLost();
                RunEditor& run = shard.run;
                DUNLIN_ASSIGN_OR_RETURN(const bool same_upper,
                                        SameKey(shard.upper, request.has_upper(), request.upper()));
@@ -236,7 +236,7 @@ absl::Status Store::ReleaseLeases(const agent_pb::ReleaseLeasesRequest& request)
 
 absl::Status Store::ReleaseOne(Transaction& tx,
                                const agent_pb::ReleaseLeasesRequest::Release& release) {
-  absl::StatusOr<LockedShard> shard = LockShard(tx, release.lease_id(), "", 0);
+  absl::StatusOr<LockedShard> shard = LockShardOfLease(tx, release.lease_id());
   if (shard.ok()) {
     RunEditor& run = shard->run;
     if (release.has_checkpoint()) {

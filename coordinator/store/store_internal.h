@@ -33,8 +33,10 @@ struct LockedShard {
   std::string id;
   pg::Value upper;
   int64_t epoch = 0;
-  int step = 0;
 };
+absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string& lease_id);
+// The same for a report, which names the shard and epoch that it is about: ABORTED when the lease
+// is for another.
 absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
                                       const std::string& shard_id, int64_t epoch);
 absl::Status LeaseLost();
