@@ -12,7 +12,7 @@ class FleetServiceImpl final : public pb::FleetService::Service {
   explicit FleetServiceImpl(Store& store) : store_(store) {}
   grpc::Status ListAgents(grpc::ServerContext* context, const pb::ListAgentsRequest* request,
                           pb::ListAgentsResponse* response) override {
-    return Serve(context, "ListAgents", [&]() -> absl::Status {
+    return Serve(context, "ListAgents", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListAgents(*request));
       return absl::OkStatus();
     });

@@ -1,6 +1,5 @@
 #include "dunlin/v1/migration_service.grpc.pb.h"
 
-#include "common/limits.h"
 #include "common/status_macros.h"
 #include "coordinator/rpc/serve.h"
 #include "coordinator/rpc/services.h"
@@ -15,23 +14,14 @@ class MigrationServiceImpl final : public pb::MigrationService::Service {
   grpc::Status ResolveTargets(grpc::ServerContext* context,
                               const pb::ResolveTargetsRequest* request,
                               pb::ResolveTargetsResponse* response) override {
-    return Serve(context, "ResolveTargets", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckText("migration", request->migration(), kMaxNameBytes, true));
-      DUNLIN_RETURN_IF_ERROR(
-          CheckText("definition", request->definition(), kMaxDefinitionBytes, true));
+    return Serve(context, "ResolveTargets", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ResolveTargets(*request));
       return absl::OkStatus();
     });
   }
   grpc::Status CheckGate(grpc::ServerContext* context, const pb::CheckGateRequest* request,
                          pb::CheckGateResponse* response) override {
-    return Serve(context, "CheckGate", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckText("migration", request->migration(), kMaxNameBytes, true));
-      DUNLIN_RETURN_IF_ERROR(CheckText("definition", request->definition(), kMaxDefinitionBytes));
-      if (request->soak_duration().seconds() < 0 ||
-          request->confirmed_within_duration().seconds() < 0) {
-        return absl::InvalidArgumentError("a duration must not be negative");
-      }
+    return Serve(context, "CheckGate", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.CheckGate(*request));
       return absl::OkStatus();
     });

@@ -1,6 +1,5 @@
 #include "dunlin/v1/run_service.grpc.pb.h"
 
-#include "common/limits.h"
 #include "common/rpc/status_convert.h"
 #include "common/status_macros.h"
 #include "coordinator/rpc/serve.h"
@@ -9,13 +8,6 @@
 
 namespace dunlin::coordinator {
 namespace {
-
-template <typename Request>
-absl::Status CheckCommand(const Request& request) {
-  DUNLIN_RETURN_IF_ERROR(CheckText("request_id", request.request_id(), kMaxNameBytes, true));
-  DUNLIN_RETURN_IF_ERROR(CheckText("operator_name", request.operator_name(), kMaxNameBytes, true));
-  return CheckText("reason", request.reason(), kMaxReasonBytes);
-}
 
 // Where a command came from, for the audit log; a call inside this process has no address.
 Caller CallerOf(const grpc::ServerContext& context) {
@@ -32,74 +24,56 @@ class RunServiceImpl final
 
   grpc::Status StartRun(grpc::ServerContext* context, const pb::StartRunRequest* request,
                         pb::StartRunResponse* response) override {
-    return Serve(context, "StartRun", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
-      DUNLIN_RETURN_IF_ERROR(CheckText("migration", request->migration(), kMaxNameBytes, true));
-      DUNLIN_RETURN_IF_ERROR(
-          CheckText("definition", request->definition(), kMaxDefinitionBytes, true));
-      DUNLIN_RETURN_IF_ERROR(CheckText("target", request->target(), kMaxNameBytes));
-      if (request->parameters_size() > kMaxParameters)
-        return absl::InvalidArgumentError("too many parameters");
-      if (request->stop_after_rows() < 0)
-        return absl::InvalidArgumentError("stop_after_rows must not be negative");
+    return Serve(context, "StartRun", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.StartRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
   grpc::Status PauseRun(grpc::ServerContext* context, const pb::PauseRunRequest* request,
                         pb::PauseRunResponse* response) override {
-    return Serve(context, "PauseRun", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "PauseRun", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.PauseRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
   grpc::Status ResumeRun(grpc::ServerContext* context, const pb::ResumeRunRequest* request,
                          pb::ResumeRunResponse* response) override {
-    return Serve(context, "ResumeRun", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "ResumeRun", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ResumeRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
   grpc::Status CancelRun(grpc::ServerContext* context, const pb::CancelRunRequest* request,
                          pb::CancelRunResponse* response) override {
-    return Serve(context, "CancelRun", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "CancelRun", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.CancelRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
   grpc::Status GetRun(grpc::ServerContext* context, const pb::GetRunRequest* request,
                       pb::GetRunResponse* response) override {
-    return Serve(context, "GetRun", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "GetRun", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response->mutable_run(), store_.GetRun(request->run()));
       return absl::OkStatus();
     });
   }
   grpc::Status ListRuns(grpc::ServerContext* context, const pb::ListRunsRequest* request,
                         pb::ListRunsResponse* response) override {
-    return Serve(context, "ListRuns", [&]() -> absl::Status {
+    return Serve(context, "ListRuns", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListRuns(*request));
       return absl::OkStatus();
     });
   }
   grpc::Status ListShards(grpc::ServerContext* context, const pb::ListShardsRequest* request,
                           pb::ListShardsResponse* response) override {
-    return Serve(context, "ListShards", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "ListShards", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListShards(*request));
       return absl::OkStatus();
     });
   }
   grpc::Status ListRunEvents(grpc::ServerContext* context, const pb::ListRunEventsRequest* request,
                              pb::ListRunEventsResponse* response) override {
-    return Serve(context, "ListRunEvents", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "ListRunEvents", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListRunEvents(*request));
       return absl::OkStatus();
     });
@@ -107,8 +81,7 @@ class RunServiceImpl final
   grpc::Status ListQuarantinedRows(grpc::ServerContext* context,
                                    const pb::ListQuarantinedRowsRequest* request,
                                    pb::ListQuarantinedRowsResponse* response) override {
-    return Serve(context, "ListQuarantinedRows", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "ListQuarantinedRows", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.ListQuarantinedRows(*request));
       return absl::OkStatus();
     });
@@ -116,9 +89,7 @@ class RunServiceImpl final
   grpc::Status RetryQuarantinedRows(grpc::ServerContext* context,
                                     const pb::RetryQuarantinedRowsRequest* request,
                                     pb::RetryQuarantinedRowsResponse* response) override {
-    return Serve(context, "RetryQuarantinedRows", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "RetryQuarantinedRows", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response,
                               store_.RetryQuarantinedRows(*request, {.peer = context->peer()}));
       return absl::OkStatus();
@@ -127,9 +98,7 @@ class RunServiceImpl final
   grpc::Status AcceptQuarantinedRows(grpc::ServerContext* context,
                                      const pb::AcceptQuarantinedRowsRequest* request,
                                      pb::AcceptQuarantinedRowsResponse* response) override {
-    return Serve(context, "AcceptQuarantinedRows", [&]() -> absl::Status {
-      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
-      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+    return Serve(context, "AcceptQuarantinedRows", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response,
                               store_.AcceptQuarantinedRows(*request, {.peer = context->peer()}));
       return absl::OkStatus();
@@ -137,7 +106,9 @@ class RunServiceImpl final
   }
   grpc::ServerWriteReactor<pb::WatchRunResponse>* WatchRun(
       grpc::CallbackServerContext*, const pb::WatchRunRequest* request) override {
-    return StartWatch(hub_, request->run(), request->after_revision());
+    const absl::Status checked = CheckRequest(*request);
+    return checked.ok() ? StartWatch(hub_, request->run(), request->after_revision())
+                        : RefuseWatch(checked);
   }
 
  private:

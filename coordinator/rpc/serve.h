@@ -5,16 +5,21 @@
 #include "absl/status/status.h"
 #include <grpcpp/server_context.h>
 
+#include "coordinator/rpc/requests.h"
+
 namespace dunlin::coordinator {
 
-// Around every unary call: converts the outcome, and logs what is neither an answer nor the
-// caller's mistake.
-grpc::Status Serve(grpc::ServerContext* context, const char* method,
-                   const std::function<absl::Status()>& body);
+// Around every unary call: refuses a request that breaks a limit (requests.h), converts the
+// outcome, and logs what is neither an answer nor the caller's mistake.
+grpc::Status ServeChecked(grpc::ServerContext* context, const char* method,
+                          const std::function<absl::Status()>& check,
+                          const std::function<absl::Status()>& body);
 
-// INVALID_ARGUMENT naming the field when a string of a request is longer than its limit (limits.h)
-// or, if required, empty.
-absl::Status CheckText(absl::string_view field, absl::string_view value, int64_t bytes_max,
-                       bool required = false);
+template <typename Request>
+grpc::Status Serve(grpc::ServerContext* context, const char* method, const Request& request,
+                   const std::function<absl::Status()>& body) {
+  return ServeChecked(
+      context, method, [&] { return CheckRequest(request); }, body);
+}
 
 }  // namespace dunlin::coordinator

@@ -65,6 +65,12 @@ class WatchReactor final : public grpc::ServerWriteReactor<pb::WatchRunResponse>
   std::shared_ptr<SharedWatch> shared_;
 };
 
+class RefusedWatch final : public grpc::ServerWriteReactor<pb::WatchRunResponse> {
+ public:
+  explicit RefusedWatch(const absl::Status& status) { Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
 void SharedWatch::Write() {
   writing_ = true;
   written_at_ = SystemClock().Monotonic();
@@ -125,6 +131,10 @@ void SharedWatch::Written(bool ok) {
 grpc::ServerWriteReactor<pb::WatchRunResponse>* StartWatch(RevisionHub& hub, const std::string& run,
                                                            int64_t after_revision) {
   return new WatchReactor(hub, run, after_revision);
+}
+
+grpc::ServerWriteReactor<pb::WatchRunResponse>* RefuseWatch(const absl::Status& status) {
+  return new RefusedWatch(status);
 }
 
 }  // namespace dunlin::coordinator

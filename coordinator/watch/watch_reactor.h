@@ -13,5 +13,7 @@ namespace dunlin::coordinator {
 // The stream of one watcher; owns itself until gRPC is done with it. `hub` outlives every stream.
 grpc::ServerWriteReactor<pb::WatchRunResponse>* StartWatch(RevisionHub& hub, const std::string& run,
                                                            int64_t after_revision);
+// One that ends at once, with this status.
+grpc::ServerWriteReactor<pb::WatchRunResponse>* RefuseWatch(const absl::Status& status);
 
 }  // namespace dunlin::coordinator
