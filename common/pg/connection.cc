@@ -588,9 +588,29 @@ bool MayBeHostOrPort(absl::string_view keyword, absl::string_view value) {
   return true;
 }
 
+// I8: whether what libpq would take for a host, a database or a user may be a part of a password
+// that was not escaped: an @ that does not stand once and before any / and ? of a URI, and one, or
+// a colon or slash, in a text that is neither a URI nor a list of settings.
+bool MayShowPassword(absl::string_view text) {
+  for (const absl::string_view scheme : {"postgresql://", "postgres://"}) {
+    if (!absl::StartsWith(text, scheme)) continue;
+    const absl::string_view rest = text.substr(scheme.size());
+    const size_t at = rest.find('@');
+    return at != rest.npos &&
+           (rest.find('@', at + 1) != rest.npos || rest.find_first_of("/?") < at);
+  }
+  return !absl::StrContains(text, '=') && text.find_first_of("@:/") != text.npos;
+}
+
 }  // namespace
 
 absl::Status ValidateDsn(const Secret& dsn) {
+  if (MayShowPassword(dsn.Reveal())) {
+    return absl::InvalidArgumentError(
+        "the connection string cannot be told apart into user, password, host and database (it is "
+        "not shown); expected postgresql://user:password@host:port/database with @ : / ? of the "
+        "password written as %40 %3A %2F %3F, or host=… port=… dbname=… user=…");
+  }
   const Options options = ParseDsn(dsn);
   if (options == nullptr) {
     return absl::InvalidArgumentError(
@@ -624,10 +644,14 @@ std::string DescribeDsn(const Secret& dsn) {
     if (const char* from_env = std::getenv(env); from_env != nullptr) return from_env;
     return fallback;
   };
-  return absl::StrCat(
-      value("host", "PGHOST", "the local socket"), ":", value("port", "PGPORT", "5432"), "/",
+  const std::string database =
       value("dbname", "PGDATABASE",
-            values.contains("user") ? values["user"].c_str() : "its default database"));
+            values.contains("user") ? values["user"].c_str() : "its default database");
+  // A connection string as the name of a database is one that was put into the wrong place (I8).
+  const bool shown = database.find_first_of("@:/") == std::string::npos;
+  return absl::StrCat(value("host", "PGHOST", "the local socket"), ":",
+                      value("port", "PGPORT", "5432"), "/",
+                      shown ? database : "a database whose name is not shown");
 }
 
 }  // namespace dunlin::pg

@@ -124,15 +124,21 @@ TEST(CrashMemoryTest, Trap06_CountsOnlyCrashesWithoutACommitBetween) {
 }
 
 TEST(DsnTest, I8_APartOfAPasswordIsNeverTakenForAHostOrPort) {
-  for (const char* dsn : {"postgresql://u:se@cret@host/app",
-                          "postgresql://u:p@se:cret@host:5432/app", "host=x port=cret"}) {
+  for (const char* dsn :
+       {"postgresql://u:se@cret@host/app", "postgresql://u:p@se:cret@host:5432/app",
+        "host=x port=cret", "postgresql://u:31337/cret@host/app",
+        "postgresql://host?password=se@cret", "postgresql://host:5432?password=se@cret",
+        "u:cret@host:5432/app", "postgresql://host/app?password=se@cret"}) {
     const absl::Status status = pg::ValidateDsn(Secret(dsn));
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << dsn;
     EXPECT_THAT(std::string(status.message()), ::testing::Not(::testing::HasSubstr("cret")));
   }
   for (const char* dsn : {"postgresql://u:se%40cret@host/app", "postgresql://u@a:1,b:2/app",
-                          "host=/var/run/postgresql dbname=x", "host=@abstract", "dbname=app"})
+                          "host=/var/run/postgresql dbname=x", "host=@abstract", "dbname=app",
+                          "app", "postgresql:///app?host=/tmp", "host=x password=p@ss:/?"})
     EXPECT_TRUE(pg::ValidateDsn(Secret(dsn)).ok()) << dsn;
+  EXPECT_EQ(pg::DescribeDsn(Secret("host=x dbname=postgresql://u:cret@host/app")),
+            "x:5432/a database whose name is not shown");
 }
 
 TEST(BisectorTest, Trap06_HalvesToOneRowAndGrowsAgainBehindIt) {
