@@ -23,7 +23,7 @@ std::string WithoutPrefix(const std::string& name) {
 json TimeJson(bool present, const google::protobuf::Timestamp& time) {
   if (!present) return nullptr;
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ",
-                          absl::FromUnixNanos(time.seconds() * 1'000'000'000 + time.nanos()),
+                          absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos()),
                           absl::UTCTimeZone());
 }
 

@@ -20,7 +20,7 @@ absl::Status BadDuration(absl::string_view text) {
   return absl::InvalidArgumentError(
       absl::StrCat("'", text,
                    "' is not a duration; expected a number and a unit (ms, s, m, h or d), such as "
-                   "250ms, 1.5s or 7d"));
+                   "250ms, 1.5s or 7d, in whole milliseconds"));
 }
 
 absl::Duration UnitOf(absl::string_view unit) {
@@ -54,7 +54,10 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
     rest.remove_prefix(unit_end);
   }
   if (total > kMaxDuration) return BadDuration(text);
-  return total;
+  // Durations are stored and shown in milliseconds: half of one would become another duration.
+  const absl::Duration exact = absl::Floor(total + absl::Microseconds(500), absl::Milliseconds(1));
+  if (absl::AbsDuration(total - exact) > absl::Microseconds(1)) return BadDuration(text);
+  return exact;
 }
 
 std::string FormatDuration(absl::Duration duration) {
@@ -86,7 +89,8 @@ std::string HumanDuration(absl::Duration duration) {
 }
 
 std::string HumanCount(int64_t count) {
-  std::string digits = absl::StrCat(count < 0 ? -count : count);
+  std::string digits = absl::StrCat(count);
+  if (count < 0) digits.erase(0, 1);
   for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
   return count < 0 ? absl::StrCat("-", digits) : digits;
 }

@@ -8,8 +8,8 @@
 
 namespace dunlin {
 
-// "250ms", "1.5s", "90m", "2h", "7d", "1h30m"; not negative, at most 10 years. Errors:
-// INVALID_ARGUMENT says what was expected.
+// "250ms", "1.5s", "90m", "2h", "7d", "1h30m"; not negative, at most 10 years, in whole
+// milliseconds. Errors: INVALID_ARGUMENT says what was expected.
 absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text);
 
 // The shortest exact form of the same grammar: "250ms", "1m30s", "7d", "0s".

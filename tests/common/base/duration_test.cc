@@ -1,5 +1,6 @@
 #include "common/text/duration.h"
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,14 @@ TEST(DurationTest, RefusesWhatIsNoDurationAndSaysWhatWasExpected) {
   }
 }
 
+// "0.4ms" would be stored, shown and waited for as 0.
+TEST(DurationTest, APartOfAMillisecondIsRefusedNotLost) {
+  for (const std::string text : {"0.4ms", "1.5ms", "0.0001s", "1.0005s"})
+    EXPECT_FALSE(ParseDuration(text).ok()) << text;
+  EXPECT_EQ(*ParseDuration("0.3s"), absl::Milliseconds(300));
+  EXPECT_EQ(*ParseDuration("3000.1d"), absl::Hours(24 * 3000) + absl::Minutes(144));
+}
+
 TEST(DurationTest, WritesTheShortestExactForm) {
   for (const std::string text : {"0s", "250ms", "1m30s", "7d", "1d1h1m1s1ms"}) {
     EXPECT_EQ(dunlin::FormatDuration(*ParseDuration(text)), text);
@@ -57,6 +66,7 @@ TEST(DurationTest, GroupsDigitsByThousands) {
   EXPECT_EQ(HumanCount(1000), "1,000");
   EXPECT_EQ(HumanCount(1234567), "1,234,567");
   EXPECT_EQ(HumanCount(-1234), "-1,234");
+  EXPECT_EQ(HumanCount(INT64_MIN), "-9,223,372,036,854,775,808");
 }
 
 }  // namespace
