@@ -38,6 +38,14 @@ std::string Cut(absl::string_view text) {
   return absl::StrCat(text.substr(0, size), "…");
 }
 
+// A problem is one line, whatever names and values of the file it quotes.
+std::string OneLine(std::string text) {
+  for (char& c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
+  return text;
+}
+
 void AddUnknown(const YamlField& field, const std::string& name, const FieldNames& names,
                 ProblemList& problems) {
   std::string message;
@@ -112,12 +120,8 @@ void ProblemList::AddAt(size_t offset, absl::string_view field, std::string mess
   FileProblem problem = {.file = file_,
                          .line = 0,
                          .column = 0,
-                         .field = std::string(field),
-                         .message = std::move(message)};
-  // A problem is one line, whatever it quotes.
-  for (char& c : problem.message) {
-    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
-  }
+                         .field = OneLine(std::string(field)),
+                         .message = OneLine(std::move(message))};
   PlaceOf(offset, problem.line, problem.column);
   problems_.push_back(std::move(problem));
 }
@@ -127,7 +131,7 @@ void ProblemList::Add(const YAML::Mark& mark, absl::string_view field, std::stri
 }
 
 void ProblemList::AddForFile(std::string message) {
-  problems_.push_back({.file = file_, .field = {}, .message = std::move(message)});
+  problems_.push_back({.file = file_, .field = {}, .message = OneLine(std::move(message))});
 }
 
 std::vector<FileProblem> ProblemList::Take() {

@@ -247,12 +247,16 @@ TEST(ParserProblemsTest, EachProblemIsOneLine) {
   for (const std::string& line : lines) {
     EXPECT_THAT(line, StartsWith("f:"));
   }
+  // The name of a field is quoted too.
+  const std::string name = ParseMigrationOrError("f", "\"a\\nb\": 1\n").status().ToString();
+  EXPECT_THAT(name, ::testing::HasSubstr("a b: unknown field"));
 }
 
 TEST(ParserProblemsTest, HostileFilesAreAnsweredInBoundedTimeAndSize) {
   std::string fields;
   for (int i = 0; i < 20000; ++i) absl::StrAppend(&fields, "x", i, ": 1\n");
   EXPECT_LE(Problems(fields).size(), 101U);
+  EXPECT_FALSE(Problems("a: }\n").empty());  // yaml-cpp's LoadAll never answers
   std::string nested = "description: d\ntable: t\nbatch: SELECT 1 WHERE a OR ";
   for (int i = 0; i < 20000; ++i) nested += "(:batch OR ";
   nested += "b" + std::string(20000, ')') + "\n";
