@@ -22,7 +22,7 @@ function(dunlin_binary)
   endif()
 endfunction()
 
-# dunlin_test(NAME x_test SRCS x_test.cc … LABELS unit|db|e2e|slow DEPS …)
+# dunlin_test(NAME x_test SRCS x_test.cc … LABELS unit|db|rpc|e2e|slow DEPS …)
 # Tests that need PostgreSQL start a scratch server of their own (tests/testlib/pg_server.h).
 function(dunlin_test)
   cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;LABELS;DEPS" ${ARGN})
