@@ -14,6 +14,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(dunlin_warnings INTERFACE -Wthread-safety)
 endif()
 if(DUNLIN_SANITIZE)
-  target_compile_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE} -fno-omit-frame-pointer)
+  # A finding ends the process, else a test would pass with it.
+  target_compile_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE} -fno-sanitize-recover=all
+                                                   -fno-omit-frame-pointer)
   target_link_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE})
 endif()

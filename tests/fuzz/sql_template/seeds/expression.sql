@@ -1,0 +1,2 @@
+deleted_at IS NULL AND v > :v AND x = 'a'
+  'b'

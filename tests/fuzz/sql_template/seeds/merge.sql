@@ -1,0 +1,1 @@
+MERGE INTO :table USING s ON "a":table WHEN MATCHED AND :batch("T") THEN DELETE
