@@ -581,6 +581,8 @@ Options ParseDsn(const Secret& dsn) {
 // Whether one of a connection string's hosts or ports may be one. I8: what follows an unescaped @
 // of a password is read as host and port, which messages show.
 bool MayBeHostOrPort(absl::string_view keyword, absl::string_view value) {
+  // `host= password=…`, from a template whose variable was empty, is the host "password=…".
+  if (keyword == "host" && absl::StrContains(value, '=')) return false;
   if (keyword == "host") return value.rfind('@') == value.npos || value.rfind('@') == 0;
   int port = 0;
   if (keyword == "port" && !value.empty())
@@ -648,7 +650,7 @@ std::string DescribeDsn(const Secret& dsn) {
       value("dbname", "PGDATABASE",
             values.contains("user") ? values["user"].c_str() : "its default database");
   // A connection string as the name of a database is one that was put into the wrong place (I8).
-  const bool shown = database.find_first_of("@:/") == std::string::npos;
+  const bool shown = database.find_first_of("@:/=") == std::string::npos;
   return absl::StrCat(value("host", "PGHOST", "the local socket"), ":",
                       value("port", "PGPORT", "5432"), "/",
                       shown ? database : "a database whose name is not shown");

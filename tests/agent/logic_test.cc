@@ -128,7 +128,8 @@ TEST(DsnTest, I8_APartOfAPasswordIsNeverTakenForAHostOrPort) {
        {"postgresql://u:se@cret@host/app", "postgresql://u:p@se:cret@host:5432/app",
         "host=x port=cret", "postgresql://u:31337/cret@host/app",
         "postgresql://host?password=se@cret", "postgresql://host:5432?password=se@cret",
-        "u:cret@host:5432/app", "postgresql://host/app?password=se@cret"}) {
+        "u:cret@host:5432/app", "postgresql://host/app?password=se@cret",
+        "host= password=cret dbname=app"}) {
     const absl::Status status = pg::ValidateDsn(Secret(dsn));
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << dsn;
     EXPECT_THAT(std::string(status.message()), ::testing::Not(::testing::HasSubstr("cret")));
@@ -138,6 +139,8 @@ TEST(DsnTest, I8_APartOfAPasswordIsNeverTakenForAHostOrPort) {
                           "app", "postgresql:///app?host=/tmp", "host=x password=p@ss:/?"})
     EXPECT_TRUE(pg::ValidateDsn(Secret(dsn)).ok()) << dsn;
   EXPECT_EQ(pg::DescribeDsn(Secret("host=x dbname=postgresql://u:cret@host/app")),
+            "x:5432/a database whose name is not shown");
+  EXPECT_EQ(pg::DescribeDsn(Secret("host=x dbname= password=cret")),
             "x:5432/a database whose name is not shown");
 }
 
