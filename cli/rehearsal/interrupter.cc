@@ -1,0 +1,66 @@
+#include "cli/rehearsal/interrupter.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace dunlin::cli {
+namespace {
+
+// Without parameters: epochs rise with every interruption.
+std::string TextOf(const std::vector<pg::Command>& commands) {
+  std::string text;
+  for (const pg::Command& command : commands) absl::StrAppend(&text, command.statement.sql, ";");
+  return text;
+}
+
+bool Committed(const std::vector<pg::Outcome>& outcomes) {
+  for (const pg::Outcome& outcome : outcomes) {
+    if (outcome.status.ok() && outcome.result.command_tag == "COMMIT") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Interrupter::MayCall(const std::vector<pg::Command>& commands) {
+  MutexLock lock(mutex_);
+  return !killed_ && !Kill(absl::StrCat("before ", TextOf(commands)));
+}
+
+bool Interrupter::MayAnswer(const std::vector<pg::Command>& commands,
+                            const std::vector<pg::Outcome>& outcomes) {
+  MutexLock lock(mutex_);
+  if (killed_) return false;
+  const bool lost = Kill(absl::StrCat("behind ", TextOf(commands)));
+  if (Committed(outcomes)) ++commits_;
+  return !lost;
+}
+
+bool Interrupter::Kill(const std::string& step) {
+  if (!met_.insert(absl::StrCat(commits_, " ", step)).second) return false;
+  killed_ = true;
+  changed_.NotifyAll();
+  return true;
+}
+
+bool Interrupter::killed() const {
+  MutexLock lock(mutex_);
+  return killed_;
+}
+
+bool Interrupter::WaitUntilKilled(absl::Duration timeout) const {
+  MutexLock lock(mutex_);
+  if (!killed_) changed_.WaitFor(mutex_, timeout);
+  return killed_;
+}
+
+void Interrupter::Revive() {
+  MutexLock lock(mutex_);
+  killed_ = false;
+}
+
+int Interrupter::kills() const {
+  MutexLock lock(mutex_);
+  return static_cast<int>(met_.size());
+}
+
+}  // namespace dunlin::cli
