@@ -10,6 +10,8 @@
 
 namespace dunlin::cli {
 
+class LocalAgent;
+
 // Global options, before or after the command.
 struct GlobalOptions {
   std::string coordinator;  // HOST:PORT[,HOST:PORT]
@@ -23,10 +25,15 @@ struct GlobalOptions {
 // A way to a coordinator: over the network, or inside this process on the store that `dunlin local`
 // keeps in the database (coordinators are stateless, so that just works).
 struct Connection {
-  std::unique_ptr<coordinator::Coordinator> in_process;  // outlives the client
+  std::unique_ptr<coordinator::Coordinator> in_process;  // outlives the others
   std::unique_ptr<Client> client;
+  std::unique_ptr<LocalAgent> local_agent;
 };
 absl::StatusOr<Connection> Connect(const GlobalOptions& options);
+// For commands that have work done in the target: with --database there is no agent but in a
+// running `dunlin local`, so without one the command brings its own, and makes the store if there
+// is none.
+absl::StatusOr<Connection> ConnectToWork(const GlobalOptions& options);
 
 // "dunlin: …" on stderr; returns the exit code that belongs to it.
 int Complain(const absl::Status& status);

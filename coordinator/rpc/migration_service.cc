@@ -37,6 +37,21 @@ class MigrationServiceImpl final : public pb::MigrationService::Service {
     });
   }
 
+  grpc::Status BaselineMigration(grpc::ServerContext* context,
+                                 const pb::BaselineMigrationRequest* request,
+                                 pb::BaselineMigrationResponse* response) override {
+    return Serve(context, "BaselineMigration", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("reason", request->reason(), kMaxReasonBytes, true));
+      DUNLIN_RETURN_IF_ERROR(CheckText("migration", request->migration(), kMaxNameBytes, true));
+      DUNLIN_RETURN_IF_ERROR(
+          CheckText("definition", request->definition(), kMaxDefinitionBytes, true));
+      DUNLIN_RETURN_IF_ERROR(CheckText("target", request->target(), kMaxNameBytes));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.BaselineMigration(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+
  private:
   Store& store_;
 };

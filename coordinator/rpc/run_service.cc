@@ -10,19 +10,6 @@
 namespace dunlin::coordinator {
 namespace {
 
-template <typename Request>
-absl::Status CheckCommand(const Request& request) {
-  DUNLIN_RETURN_IF_ERROR(CheckText("request_id", request.request_id(), kMaxNameBytes, true));
-  DUNLIN_RETURN_IF_ERROR(CheckText("operator_name", request.operator_name(), kMaxNameBytes, true));
-  return CheckText("reason", request.reason(), kMaxReasonBytes);
-}
-
-// Where a command came from, for the audit log; a call inside this process has no address.
-Caller CallerOf(const grpc::ServerContext& context) {
-  const std::string peer = context.peer();
-  return {.peer = peer == "unknown" ? std::string() : peer};
-}
-
 // Unary calls are synchronous, one thread each while it works; the stream is a callback, so that a
 // watcher costs no thread.
 class RunServiceImpl final
@@ -73,6 +60,40 @@ class RunServiceImpl final
       return absl::OkStatus();
     });
   }
+  grpc::Status ApproveRun(grpc::ServerContext* context, const pb::ApproveRunRequest* request,
+                          pb::ApproveRunResponse* response) override {
+    return Serve(context, "ApproveRun", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ApproveRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status RedoRun(grpc::ServerContext* context, const pb::RedoRunRequest* request,
+                       pb::RedoRunResponse* response) override {
+    return Serve(context, "RedoRun", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.RedoRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status PauseAllRuns(grpc::ServerContext* context, const pb::PauseAllRunsRequest* request,
+                            pb::PauseAllRunsResponse* response) override {
+    return Serve(context, "PauseAllRuns", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.PauseAllRuns(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ResumeAllRuns(grpc::ServerContext* context, const pb::ResumeAllRunsRequest* request,
+                             pb::ResumeAllRunsResponse* response) override {
+    return Serve(context, "ResumeAllRuns", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ResumeAllRuns(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
   grpc::Status GetRun(grpc::ServerContext* context, const pb::GetRunRequest* request,
                       pb::GetRunResponse* response) override {
     return Serve(context, "GetRun", [&]() -> absl::Status {
@@ -119,8 +140,7 @@ class RunServiceImpl final
     return Serve(context, "RetryQuarantinedRows", [&]() -> absl::Status {
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
-      DUNLIN_ASSIGN_OR_RETURN(*response,
-                              store_.RetryQuarantinedRows(*request, {.peer = context->peer()}));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.RetryQuarantinedRows(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
@@ -131,7 +151,7 @@ class RunServiceImpl final
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
       DUNLIN_ASSIGN_OR_RETURN(*response,
-                              store_.AcceptQuarantinedRows(*request, {.peer = context->peer()}));
+                              store_.AcceptQuarantinedRows(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
