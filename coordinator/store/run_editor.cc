@@ -244,11 +244,11 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
   return facts;
 }
 
-absl::Status RunEditor::CreateTask(TaskKind kind, bool finish) {
+absl::Status RunEditor::CreateTask(TaskKind task, bool finish) {
   const int64_t retry =
-      kind == TaskKind::kQuarantine && retries_asked > retries_done ? retries_asked : 0;
+      task == TaskKind::kQuarantine && retries_asked > retries_done ? retries_asked : 0;
   return tx_->Run(sql::kInsertTask,
-                  {id, ToText(kind), absl::StrCat(step), Bool(finish), absl::StrCat(retry)});
+                  {id, ToText(task), absl::StrCat(step), Bool(finish), absl::StrCat(retry)});
 }
 
 absl::Status RunEditor::CreateVerifyTasks() {

@@ -86,7 +86,7 @@ class RunEditor {
   static absl::StatusOr<RunEditor> Decode(Transaction& tx, const pg::Result& result);
   absl::StatusOr<RunFacts> ReadFacts();
   absl::Status Apply(const RunStepDecision& decision, const RunFacts& facts, bool& again);
-  absl::Status CreateTask(TaskKind kind, bool finish);
+  absl::Status CreateTask(TaskKind task, bool finish);
   std::vector<pg::Value> Row() const;  // the parameters of Save()
   absl::Status CreateVerifyTasks();
 
