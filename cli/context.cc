@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/exit_code.h"
-#include "cli/local_process.h"
 
 #include "common/dsn_source.h"
 #include "common/pg/connection.h"

@@ -5,12 +5,11 @@
 
 #include "absl/status/statusor.h"
 #include "cli/client.h"
+#include "cli/local_process.h"
 
 #include "coordinator/coordinator.h"
 
 namespace dunlin::cli {
-
-class LocalAgent;
 
 // Global options, before or after the command.
 struct GlobalOptions {
