@@ -26,6 +26,7 @@ struct RunSpec {
   std::string store_id;
   std::string store_name;
   int planned_timeline = 0;  // 0 = not planned yet
+  RunId follows;             // the run whose place it takes (redo); empty = none
 };
 
 struct ShardWork {
@@ -38,7 +39,7 @@ struct ShardWork {
   int64_t rows_total = 0;
 };
 
-enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine };
+enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine, kBaseline };
 
 // An operator's word that a row may stay as it is.
 struct Acceptance {
@@ -58,6 +59,7 @@ struct TaskWork {
   int shards_max = 0;
   std::vector<Acceptance> accept;  // QUARANTINE
   bool retry = false;              // QUARANTINE: try all that are not accepted again
+  std::string note;                // BASELINE: who says so, and why
 };
 
 struct WorkLimits {
@@ -147,6 +149,8 @@ struct PlanResult {
   int64_t rows_total = 0;
   TargetIdentity identity;
 };
+// The ledger has the run as done elsewhere.
+struct BaselineResult {};
 struct VerifyResult {
   int64_t found = 0;
 };
@@ -166,8 +170,9 @@ struct ReconcileResult {
   bool finished = false;
 };
 // monostate: nothing to report, the lease is lost.
-using TaskResult = std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult,
-                                FinalizeResult, ReconcileResult, QuarantineResult, Problem>;
+using TaskResult =
+    std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult, FinalizeResult,
+                 ReconcileResult, QuarantineResult, BaselineResult, Problem>;
 
 // A question to a target, or a small change of its ledger, beside the runs in work; takes no slot.
 struct ConfirmRuns {};

@@ -38,6 +38,18 @@ struct GateOptions {
 int RunGate(const GlobalOptions& global, const GateOptions& options);
 int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
              absl::Duration timeout);
+int RunPauseAll(const GlobalOptions& global, const std::string& reason, absl::Duration timeout);
+int RunResumeAll(const GlobalOptions& global, const std::string& reason);
+int RunApprove(const GlobalOptions& global, const std::string& run, const std::string& reason);
+int RunRedo(const GlobalOptions& global, const std::string& run, const std::string& reason,
+            bool apply_twice);
+struct BaselineOptions {
+  std::string folder = "db/data_migrations";
+  std::string through;  // the last version, or its name
+  std::string target;   // only on that one; empty = on all of each file
+  std::string reason;
+};
+int RunBaseline(const GlobalOptions& global, const BaselineOptions& options);
 int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
               int64_t stop_after_rows);
 int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason);

@@ -42,7 +42,8 @@ struct Everything {
   std::string timeout = "60s";
   int64_t stop_after = 0, from_revision = 0;
   int step = 0;
-  bool all_events = false;
+  bool all_events = false, apply_twice = false;
+  BaselineOptions baseline;
   std::function<int()> chosen;
 };
 
@@ -161,24 +162,33 @@ void AddDriving(CLI::App& app, Everything& all) {
   CLI::App* pause = AddCommand(
       app, "pause", "stop a run between two batches; returns when nothing of it runs any more",
       "dunlin pause 20261123120000 --reason 'checkout is slow'");
-  pause->add_option("RUN", all.run, "name, version or run id")->required();
+  pause->add_option("RUN", all.run, "name, version or run id; or all")->required();
   pause->add_option("--reason", all.reason, "why");
   pause->add_option("--timeout", all.timeout, "how long to wait for PAUSED")->capture_default_str();
   pause->callback([&all] {
     all.chosen = [&all]() -> int {
       const auto timeout = dunlin::ParseDuration(all.timeout);
       if (!timeout.ok()) return Complain(timeout.status());
+      if (all.run == "all") return RunPauseAll(all.global, all.reason, *timeout);
       return RunPause(all.global, all.run, all.reason, *timeout);
     };
   });
   CLI::App* resume =
       AddCommand(app, "resume", "go on from the checkpoints", "dunlin resume 20261123120000");
-  resume->add_option("RUN", all.run, "name, version or run id")->required();
+  resume->add_option("RUN", all.run, "name, version or run id; or all: what `pause all` paused")
+      ->required();
   resume->add_option("--reason", all.reason, "why");
   resume->add_option("--stop-after", all.stop_after, "pause again after about so many rows")
       ->check(CLI::NonNegativeNumber);
   resume->callback([&all] {
-    all.chosen = [&all] { return RunResume(all.global, all.run, all.reason, all.stop_after); };
+    all.chosen = [&all] {
+      if (all.run == "all" && all.stop_after > 0) {
+        std::cerr << "dunlin: --stop-after is for one run; say which\n";
+        return static_cast<int>(kUsage);
+      }
+      if (all.run == "all") return RunResumeAll(all.global, all.reason);
+      return RunResume(all.global, all.run, all.reason, all.stop_after);
+    };
   });
   CLI::App* cancel = AddCommand(app, "cancel", "end a run; what is done stays done",
                                 "dunlin cancel 20261123120000 --reason 'wrong column'");
@@ -186,6 +196,45 @@ void AddDriving(CLI::App& app, Everything& all) {
   cancel->add_option("--reason", all.reason, "why");
   cancel->callback(
       [&all] { all.chosen = [&all] { return RunCancel(all.global, all.run, all.reason); }; });
+}
+
+void AddLife(CLI::App& app, Everything& all) {
+  CLI::App* approve = AddCommand(
+      app, "approve", "let a critical run begin, as another operator than the one who started it",
+      "dunlin approve 20261123120000 --reason 'read with Ada, tested on staging'");
+  approve->add_option("RUN", all.run, "name, version or run id")->required();
+  approve->add_option("--reason", all.reason, "why, for the log of events");
+  approve->callback(
+      [&all] { all.chosen = [&all] { return RunApprove(all.global, all.run, all.reason); }; });
+
+  CLI::App* redo = AddCommand(
+      app, "redo",
+      "do a run that has ended again, as a new run; refused (exit 5) when rows would be changed "
+      "twice, unless the file says `idempotent: true`",
+      "dunlin redo 20261123120000 --reason 'the source table was repaired'");
+  redo->add_option("RUN", all.run, "name, version or run id")->required();
+  redo->add_option("--reason", all.reason, "why, for the log of events");
+  redo->add_flag("--apply-twice", all.apply_twice,
+                 "yes, apply it to rows that the former run has changed already");
+  redo->callback([&all] {
+    all.chosen = [&all] { return RunRedo(all.global, all.run, all.reason, all.apply_twice); };
+  });
+
+  CLI::App* baseline = AddCommand(
+      app, "baseline",
+      "record the migrations of a folder up to a version as done elsewhere, without running them: "
+      "for a new database, or one that was restored or is far behind",
+      "dunlin baseline --through 20261101090000 --target tenant_42 --reason 'made from a template "
+      "of 1 November'");
+  baseline->add_option("DIR", all.baseline.folder, "the folder")->capture_default_str();
+  baseline->add_option("--through", all.baseline.through, "the last version, or its name")
+      ->required();
+  baseline->add_option("--target", all.baseline.target,
+                       "only on this target (default: on all that each file names)");
+  baseline->add_option("--reason", all.baseline.reason, "how you know that they were done")
+      ->required();
+  baseline->callback(
+      [&all] { all.chosen = [&all] { return RunBaseline(all.global, all.baseline); }; });
 }
 
 void AddQuarantine(CLI::App& app, Everything& all) {
@@ -307,6 +356,7 @@ int Main(int argc, char** argv) {
   app.footer(std::string("Begin with: dunlin local FILE --database DSN\n") + kExitCodes);
   AddGlobals(app, all.global);
   AddDriving(app, all);
+  AddLife(app, all);
   AddQuarantine(app, all);
   AddGate(app, all);
   AddWriting(app, all);

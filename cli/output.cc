@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -126,41 +127,48 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 json RunJson(const v1::Run& run) {
-  json out = {{"run_id", run.run_id()},
-              {"migration", run.migration()},
-              {"target", run.target()},
-              {"state", StateName(run.state())},
-              {"reason", run.reason()},
-              {"throttled_reason", run.throttled_reason()},
-              {"rows_done", run.rows_done()},
-              {"rows_total", run.rows_total()},
-              {"rows_changed", run.rows_changed()},
-              {"rows_quarantined", run.rows_quarantined()},
-              {"rows_accepted", run.rows_accepted()},
-              {"rows_per_second", run.rows_per_second()},
-              {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
-              {"shards",
-               {{"total", run.shards().total()},
-                {"done", run.shards().done()},
-                {"leased", run.shards().leased()},
-                {"pending", run.shards().pending()}}},
-              {"error", run.error()},
-              {"revision", run.revision()},
-              {"step", run.step()},
-              {"steps", run.steps()},
-              {"batches_done", run.batches_done()},
-              {"digest", run.digest()},
-              {"operator", run.operator_name()},
-              {"owner", run.owner()},
-              {"description", run.description()},
-              {"create_time", TimeJson(run.has_create_time(), run.create_time())},
-              {"start_time", TimeJson(run.has_start_time(), run.start_time())},
-              {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
-              {"concurrency_allowed", run.concurrency_allowed()},
-              {"limits",
-               {{"concurrency", run.limits().concurrency()},
-                {"rows_per_second", run.limits().rows_per_second()}}},
-              {"stop_after_rows", run.stop_after_rows()}};
+  json out = {
+      {"run_id", run.run_id()},
+      {"migration", run.migration()},
+      {"target", run.target()},
+      {"state", StateName(run.state())},
+      {"reason", run.reason()},
+      {"throttled_reason", run.throttled_reason()},
+      {"rows_done", run.rows_done()},
+      {"rows_total", run.rows_total()},
+      {"rows_changed", run.rows_changed()},
+      {"rows_quarantined", run.rows_quarantined()},
+      {"rows_accepted", run.rows_accepted()},
+      {"rows_per_second", run.rows_per_second()},
+      {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
+      {"shards",
+       {{"total", run.shards().total()},
+        {"done", run.shards().done()},
+        {"leased", run.shards().leased()},
+        {"pending", run.shards().pending()}}},
+      {"error", run.error()},
+      {"revision", run.revision()},
+      {"step", run.step()},
+      {"steps", run.steps()},
+      {"batches_done", run.batches_done()},
+      {"digest", run.digest()},
+      {"kind", absl::AsciiStrToLower(absl::StripPrefix(v1::Run::Kind_Name(run.kind()), "KIND_"))},
+      {"follows_run_id", run.follows_run_id()},
+      {"followed_by_run_id", run.followed_by_run_id()},
+      {"superseded_by", run.superseded_by()},
+      {"critical", run.critical()},
+      {"approved_by", run.approved_by()},
+      {"operator", run.operator_name()},
+      {"owner", run.owner()},
+      {"description", run.description()},
+      {"create_time", TimeJson(run.has_create_time(), run.create_time())},
+      {"start_time", TimeJson(run.has_start_time(), run.start_time())},
+      {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
+      {"concurrency_allowed", run.concurrency_allowed()},
+      {"limits",
+       {{"concurrency", run.limits().concurrency()},
+        {"rows_per_second", run.limits().rows_per_second()}}},
+      {"stop_after_rows", run.stop_after_rows()}};
   out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
   out["parameters"] =
       std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());

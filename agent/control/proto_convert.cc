@@ -22,7 +22,8 @@ RunSpec RunFrom(const pb::RunSpec& run) {
                  .started_at = run.started_at(),
                  .store_id = run.store_id(),
                  .store_name = run.store_name(),
-                 .planned_timeline = run.planned_timeline()};
+                 .planned_timeline = run.planned_timeline(),
+                 .follows = RunId(run.follows_run_id())};
 }
 
 ShardWork ShardFrom(const pb::ShardLease& shard) {
@@ -49,6 +50,8 @@ absl::StatusOr<TaskKind> KindFrom(pb::TaskKind kind) {
       return TaskKind::kReconcile;
     case pb::TASK_KIND_QUARANTINE:
       return TaskKind::kQuarantine;
+    case pb::TASK_KIND_BASELINE:
+      return TaskKind::kBaseline;
     default:
       return absl::InvalidArgumentError(
           "this agent does not know such a task; it is older than its coordinator");
@@ -137,7 +140,8 @@ absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {
                 .finish = task.finish(),
                 .shards_known = task.shards_known(),
                 .shards_max = task.shards_max(),
-                .retry = task.retry()};
+                .retry = task.retry(),
+                .note = task.note()};
   for (const pb::TaskLease::Acceptance& accept : task.accept()) {
     work.accept.push_back({.quarantine_id = accept.quarantine_id(),
                            .by = accept.operator_name(),
@@ -255,6 +259,8 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     ToProto(reconcile->quarantine, out->mutable_reconcile()->mutable_quarantine());
   } else if (const auto* quarantine = std::get_if<QuarantineResult>(&result)) {
     ToProto(*quarantine, out->mutable_quarantine());
+  } else if (std::holds_alternative<BaselineResult>(result)) {
+    out->mutable_baseline();
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

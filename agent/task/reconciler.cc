@@ -30,7 +30,8 @@ TaskResult RunReconcile(const TaskContext& context) {
         .kind = Problem::Kind::kDefinition,
         .message = "the ledger's record of this run has another digest; the run cannot go on"};
   }
-  result.finished = run->rows[0][1].value_or("") == "finished";
+  const std::string outcome = run->rows[0][1].value_or("");
+  result.finished = outcome == "finished" || outcome == "baseline";
   std::vector<pg::Result> results;
   const absl::Status committed = RunTransaction(
       connection,

@@ -21,7 +21,7 @@ RunStepDecision WhilePending(const RunFacts& facts) {
                                                                  : RunState::kPlanning);
   }
   if (!facts.waits_for.empty()) return {.kind = Kind::kShowWaiting};
-  if (!facts.task_open) return Create(TaskKind::kPreflight);
+  if (!facts.task_open) return Create(facts.baseline ? TaskKind::kBaseline : TaskKind::kPreflight);
   return {};
 }
 
@@ -69,6 +69,8 @@ std::string ToText(TaskKind kind) {
       return "reconcile";
     case TaskKind::kQuarantine:
       return "quarantine";
+    case TaskKind::kBaseline:
+      return "baseline";
   }
   return "unknown";
 }

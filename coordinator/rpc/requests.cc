@@ -165,6 +165,14 @@ absl::Status CheckRequest(const pb::ResumeRunRequest& request) {
 
 absl::Status CheckRequest(const pb::CancelRunRequest& request) { return CheckRunCommand(request); }
 
+absl::Status CheckRequest(const pb::ApproveRunRequest& request) { return CheckRunCommand(request); }
+
+absl::Status CheckRequest(const pb::RedoRunRequest& request) { return CheckRunCommand(request); }
+
+absl::Status CheckRequest(const pb::PauseAllRunsRequest& request) { return CheckCommand(request); }
+
+absl::Status CheckRequest(const pb::ResumeAllRunsRequest& request) { return CheckCommand(request); }
+
 absl::Status CheckRequest(const pb::GetRunRequest& request) { return CheckRunQuestion(request); }
 
 absl::Status CheckRequest(const pb::ListShardsRequest& request) {
@@ -198,6 +206,14 @@ absl::Status CheckRequest(const pb::ResolveTargetsRequest& request) {
 absl::Status CheckRequest(const pb::CheckGateRequest& request) {
   DUNLIN_RETURN_IF_ERROR(CheckBounds(request));
   return CheckText("migration", request.migration(), kMaxNameBytes, true);
+}
+
+absl::Status CheckRequest(const pb::BaselineMigrationRequest& request) {
+  DUNLIN_RETURN_IF_ERROR(CheckCommand(request));
+  DUNLIN_RETURN_IF_ERROR(CheckText("reason", request.reason(), kMaxReasonBytes, true));
+  DUNLIN_RETURN_IF_ERROR(CheckText("migration", request.migration(), kMaxNameBytes, true));
+  DUNLIN_RETURN_IF_ERROR(CheckText("definition", request.definition(), kMaxDefinitionBytes, true));
+  return CheckText("target", request.target(), kMaxNameBytes);
 }
 
 absl::Status CheckRequest(const agent_pb::RegisterAgentRequest& request) {

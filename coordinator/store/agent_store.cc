@@ -29,6 +29,7 @@ agent_pb::TaskKind TaskKindOf(const std::string& kind) {
   if (kind == "finalize") return agent_pb::TASK_KIND_FINALIZE;
   if (kind == "reconcile") return agent_pb::TASK_KIND_RECONCILE;
   if (kind == "quarantine") return agent_pb::TASK_KIND_QUARANTINE;
+  if (kind == "baseline") return agent_pb::TASK_KIND_BASELINE;
   return agent_pb::TASK_KIND_UNSPECIFIED;
 }
 
@@ -183,6 +184,7 @@ absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
   }
   spec->set_store_name(name_);
   spec->set_planned_timeline(run.planned_timeline);
+  spec->set_follows_run_id(run.follows);
   return absl::OkStatus();
 }
 
@@ -295,6 +297,7 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
       DUNLIN_RETURN_IF_ERROR(
           FillQuarantineTask(tx, runs.at(tasks.Text(row, 1)), tasks.Int(row, 15), task));
     }
+    task->set_note(runs.at(tasks.Text(row, 1)).note);
     if (!tasks.IsNull(row, 9))
       DUNLIN_RETURN_IF_ERROR(FillShard(tasks, row, 9, 10, task->step(), task->mutable_shard()));
   }

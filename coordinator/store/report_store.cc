@@ -373,6 +373,9 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
     case agent_pb::CompleteTaskRequest::kQuarantine:
       DUNLIN_RETURN_IF_ERROR(done(0));
       return ApplyQuarantineTask(tx, run, task, request.quarantine());
+    case agent_pb::CompleteTaskRequest::kBaseline:
+      DUNLIN_RETURN_IF_ERROR(done(0));
+      return run.ChangeState(RunState::kFinished, {.reason = run.note});
     case agent_pb::CompleteTaskRequest::kProblem: {
       const agent_pb::Problem& problem = request.problem();
       if (problem.kind() == agent_pb::Problem::KIND_LEDGER_MISMATCH &&

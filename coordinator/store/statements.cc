@@ -41,7 +41,7 @@ DELETE FROM dunlin_store.target_task WHERE created_at < clock_timestamp() - inte
   "extract(epoch FROM clock_timestamp() - concurrency_at)::double precision, rows_per_second, " \
   "batch_time_ms, "                                                                             \
   "pause_ms, stop_after_rows, stop_after_base, rows_total, retries_asked, retries_done, "       \
-  "rows_retried"
+  "rows_retried, kind, follows, note, paused_with_all"
 
 const S kLockRun{"s_lock_run", "SELECT " DUNLIN_RUN_COLUMNS
                                " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE"};
@@ -56,14 +56,16 @@ UPDATE dunlin_store.run SET state = $2, reason = $3, throttled_reason = $4, erro
   pressure_seen = $15::boolean, concurrency_allowed = $16::int,
   concurrency_at = CASE WHEN $17::boolean THEN clock_timestamp() ELSE concurrency_at END,
   stop_after_rows = $18::bigint, stop_after_base = $19::bigint, rows_total = $20::bigint,
-  retries_asked = $21::bigint, retries_done = $22::bigint, rows_retried = $23::bigint
+  retries_asked = $21::bigint, retries_done = $22::bigint, rows_retried = $23::bigint, paused_with_all = $24::boolean
 WHERE id = $1::uuid)sql"};
 
 const S kInsertRun{"s_insert_run", R"sql(
 INSERT INTO dunlin_store.run (id, migration, target, digest, definition, parameters, state, operator_name, steps,
-  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows, place, supersedes, not_before, critical)
+  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows, place, supersedes, not_before, critical,
+  kind, follows, note)
 VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, 'PENDING', $7, $8::int, $9::int, $10::bigint,
-  $11::bigint, $12::bigint, $13::bigint, $14, $15, to_timestamp($16::double precision), $17::boolean))sql"};
+  $11::bigint, $12::bigint, $13::bigint, $14, $15, to_timestamp($16::double precision), $17::boolean, $18,
+  nullif($19, '')::uuid, $20))sql"};
 
 const S kInsertEvent{"s_insert_event", R"sql(
 INSERT INTO dunlin_store.event (run, revision, kind, actor, reason, peer, shard, old_value, new_value, audit)
@@ -131,9 +133,23 @@ const S kWhatReplaced{"s_what_replaced", R"sql(
 SELECT r.void, (SELECT s.migration FROM dunlin_store.run s WHERE s.supersedes = r.migration AND s.target = r.target
                   AND NOT s.void ORDER BY s.created_at DESC LIMIT 1)
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+// The newest run of the same migration on the same target; whether it has committed a batch.
+const S kNewestRunBeside{"s_newest_run_beside", R"sql(
+SELECT n.id FROM dunlin_store.run r JOIN dunlin_store.run n ON n.migration = r.migration AND n.target = r.target AND NOT n.void
+WHERE r.id = $1::uuid ORDER BY n.created_at DESC LIMIT 1)sql"};
+// What a redo takes over from the former run.
+const S kStartedWith{"s_started_with", R"sql(
+SELECT place, supersedes FROM dunlin_store.run WHERE id = $1::uuid)sql"};
+const S kApproval{"s_approval",
+                  "SELECT critical, approved_by FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kApprove{"s_approve", "UPDATE dunlin_store.run SET approved_by = $2 WHERE id = $1::uuid"};
+const S kRunsToPause{"s_runs_to_pause", R"sql(
+SELECT id FROM dunlin_store.run WHERE state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING') ORDER BY id)sql"};
+const S kRunsPausedWithAll{"s_runs_paused_with_all", R"sql(
+SELECT id FROM dunlin_store.run WHERE paused_with_all AND state IN ('PAUSING', 'PAUSED') ORDER BY id)sql"};
 const S kMarkVoid{"s_mark_void", "UPDATE dunlin_store.run SET void = true WHERE id = $1::uuid"};
 const S kMarkConfirmed{"s_mark_confirmed", R"sql(
-UPDATE dunlin_store.run SET confirmed = 'finished', confirmed_at = clock_timestamp(),
+UPDATE dunlin_store.run SET confirmed = CASE kind WHEN 'baseline' THEN kind ELSE 'finished' END, confirmed_at = clock_timestamp(),
   confirmed_finish_at = coalesce(finished_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
 
 const S kInsertTask{"s_insert_task", R"sql(
@@ -182,7 +198,9 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
   "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex'), "                   \
   "coalesce(q.rows, 0), coalesce(q.accepted, 0), "                                                                       \
   "coalesce((SELECT n.migration FROM dunlin_store.run n WHERE n.supersedes = r.migration AND n.target = r.target "       \
-  "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by " \
+  "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by, " \
+  "r.kind, coalesce(r.follows::text, ''), coalesce((SELECT n.id::text FROM dunlin_store.run n WHERE n.migration = r.migration " \
+  "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at ORDER BY n.created_at DESC LIMIT 1), '') " \
   "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
   "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \

@@ -17,7 +17,8 @@ extern const pg::Statement kRunByIdText, kRunByName, kNewestRunOfTarget, kKnownT
 extern const pg::Statement kRunFacts, kAgentsOfTarget;
 // order and outcomes
 extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSupersededBy, kWhatReplaced,
-    kMarkVoid, kMarkConfirmed;
+    kMarkVoid, kNewestRunBeside, kStartedWith, kApproval, kApprove, kRunsToPause,
+    kRunsPausedWithAll, kMarkConfirmed;
 // gates and what is asked of targets
 extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kAskTarget,
     kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns, kPruneTargetTasks;

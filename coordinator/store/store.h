@@ -78,6 +78,16 @@ class Store {
                                                   const Caller& caller);
   absl::StatusOr<pb::CancelRunResponse> CancelRun(const pb::CancelRunRequest& request,
                                                   const Caller& caller);
+  absl::StatusOr<pb::ApproveRunResponse> ApproveRun(const pb::ApproveRunRequest& request,
+                                                    const Caller& caller);
+  absl::StatusOr<pb::RedoRunResponse> RedoRun(const pb::RedoRunRequest& request,
+                                              const Caller& caller);
+  absl::StatusOr<pb::PauseAllRunsResponse> PauseAllRuns(const pb::PauseAllRunsRequest& request,
+                                                        const Caller& caller);
+  absl::StatusOr<pb::ResumeAllRunsResponse> ResumeAllRuns(const pb::ResumeAllRunsRequest& request,
+                                                          const Caller& caller);
+  absl::StatusOr<pb::BaselineMigrationResponse> BaselineMigration(
+      const pb::BaselineMigrationRequest& request, const Caller& caller);
 
   absl::StatusOr<pb::RetryQuarantinedRowsResponse> RetryQuarantinedRows(
       const pb::RetryQuarantinedRowsRequest& request, const Caller& caller);
@@ -140,9 +150,14 @@ class Store {
   absl::Status SettlePendingRuns(Transaction& tx, const std::string& targets);
   // A run that is about to be made.
   struct NewRun {
-    std::string name, target, digest, parameters_json;
+    std::string name, target, digest, bytes, parameters_json;
     std::string place;  // the version by which it begins in order
     Definition definition;
+    std::string operator_name, reason;  // who starts it, and why
+    RunKind kind = RunKind::kApply;
+    std::string follows, note;
+    int64_t stop_after_rows = 0;
+    std::optional<int64_t> not_before_seconds;
   };
   absl::StatusOr<std::vector<std::string>> TargetsOf(Transaction& tx, const Definition& definition);
   absl::StatusOr<std::string> TargetOf(Transaction& tx, const Definition& definition,
@@ -150,8 +165,7 @@ class Store {
   absl::Status StartInTransaction(Transaction& tx, const pb::StartRunRequest& request,
                                   const Caller& caller, NewRun& made,
                                   pb::StartRunResponse& response);
-  absl::Status CreateRun(Transaction& tx, const pb::StartRunRequest& request, const Caller& caller,
-                         const NewRun& made, pb::StartRunResponse& response);
+  absl::Status CreateRun(Transaction& tx, const NewRun& made, const Caller& caller, pb::Run* out);
   // Asks a target under a fresh id, unless the same kind of question waits there already.
   absl::Status AskTarget(Transaction& tx, const std::string& target, const std::string& kind,
                          const agent_pb::TargetTask& question);

@@ -40,6 +40,10 @@ absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string&
 absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
                                       const std::string& shard_id, int64_t epoch);
 absl::Status LeaseLost();
+// FAILED_PRECONDITION when something else has taken the run's place.
+absl::Status MayResume(Transaction& tx, const RunEditor& run);
+// A command that does not fit the run's state: what is the matter, and what to do.
+absl::Status WrongState(const RunEditor& run, absl::string_view what, absl::string_view next);
 
 // After PAUSED, FAILED and CANCELLED: to PENDING, from where the checkpoints go on. Settles and
 // saves, whatever the state is.
@@ -56,6 +60,8 @@ struct RunWait {
 };
 absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_id,
                                         const std::string& target, const Definition& definition);
+// The same of a run that needs nothing but an agent.
+absl::StatusOr<RunWait> WaitForAgent(Transaction& tx, const std::string& target);
 // "start one: dunlin-agent …"
 std::string StartAnAgent(const std::string& target);
 

@@ -64,11 +64,14 @@ absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_
     }
   }
   if (!wait.sentence.empty()) return wait;
+  return WaitForAgent(tx, target);
+}
+
+absl::StatusOr<RunWait> WaitForAgent(Transaction& tx, const std::string& target) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result agents, tx.Query(sql::kAgentsOfTarget, {target}));
-  if (agents.Int(0, 0) == 0)
-    wait.sentence =
-        absl::StrCat("no agent for target ", target, " is connected; ", StartAnAgent(target));
-  return wait;
+  if (agents.Int(0, 0) > 0) return RunWait();
+  return RunWait{.sentence = absl::StrCat("no agent for target ", target, " is connected; ",
+                                          StartAnAgent(target))};
 }
 
 std::string StartAnAgent(const std::string& target) {

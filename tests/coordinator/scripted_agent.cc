@@ -228,6 +228,10 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
       }
       FillQuarantine(request->mutable_quarantine());
       return;
+    case agent_pb::TASK_KIND_BASELINE:
+      EXPECT_FALSE(task.note().empty());
+      request->mutable_baseline();
+      return;
     case agent_pb::TASK_KIND_FINALIZE:
       if (ledger_.Finalize(task.shards_known(), task.finish())) {
         request->mutable_finalize()->set_finished(task.finish());
