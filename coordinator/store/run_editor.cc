@@ -124,6 +124,7 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
                    .Kv("migration", migration)
                    .Kv("from", ToText(state))
                    .Kv("to", ToText(to));
+  if (state == RunState::kFinished) DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kMarkUnfinished, {id}));
   state = to;
   if (to != RunState::kRunning) throttled_reason.clear();
   switch (to) {
