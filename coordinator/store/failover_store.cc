@@ -75,7 +75,7 @@ absl::StatusOr<IdentityVerdict> CheckTarget(Transaction& tx, const std::string& 
 }
 
 std::optional<agent_pb::TargetIdentity> MovedTargetOf(const absl::Status& status) {
-  const std::optional<absl::Cord> payload = status.GetPayload(kMovedPayload);
+  const auto payload = status.GetPayload(kMovedPayload);
   agent_pb::TargetIdentity moved;
   if (!payload || !moved.ParseFromString(std::string(*payload))) return std::nullopt;
   return moved;
