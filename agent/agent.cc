@@ -76,8 +76,8 @@ struct Agent::Impl {
     for (const auto& [name, factory] : unwatched) {
       desks.emplace(name,
                     std::make_unique<TargetDesk>(
-                        factory, [this](const TargetTask& task, const TargetTaskResult& result) {
-                          Answer(task, result);
+                        factory, [this](const TargetTask& task, const TargetTaskAnswer& answer) {
+                          Answer(task, answer);
                         }));
     }
     for (int slot = 0; slot < options.slots; ++slot) {
@@ -173,14 +173,14 @@ struct Agent::Impl {
     }
     if (const absl::Status fault = DUNLIN_FAULT("agent.done.before_report"); !fault.ok()) return;
     RetryReport(handle, "complete_shard", [&] {
-      return client.CompleteShard(control->agent(), handle.lease().id, shard.id, shard.epoch,
-                                  *outcome.checkpoint, outcome.upper);
+      return client.CompleteShard(control->agent(), handle.lease().id, handle.server(), shard.id,
+                                  shard.epoch, *outcome.checkpoint, outcome.upper);
     });
   }
 
   bool ReportSplit(LeaseHandle& handle, const SplitReport& split) {
     return RetryReport(handle, "report_split", [&] {
-      return client.ReportSplit(control->agent(), handle.lease().id, split);
+      return client.ReportSplit(control->agent(), handle.lease().id, handle.server(), split);
     });
   }
 
@@ -190,8 +190,8 @@ struct Agent::Impl {
     bool stop = false;
     const bool taken = RetryReport(handle, "report_quarantine", [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(
-          stop, client.ReportQuarantine(control->agent(), handle.lease().id, shard.id, shard.epoch,
-                                        checkpoint, rows));
+          stop, client.ReportQuarantine(control->agent(), handle.lease().id, handle.server(),
+                                        shard.id, shard.epoch, checkpoint, rows));
       return absl::OkStatus();
     });
     if (!taken) return QuarantineAnswer::kNotTaken;
@@ -201,8 +201,8 @@ struct Agent::Impl {
   void ReportTask(LeaseHandle& handle, const TaskResult& result) {
     const TaskWork& task = std::get<TaskWork>(handle.lease().work);
     RetryReport(handle, "complete_task", [&] {
-      return client.CompleteTask(control->agent(), handle.lease().id, task.id, task.task_epoch,
-                                 result);
+      return client.CompleteTask(control->agent(), handle.lease().id, handle.server(), task.id,
+                                 task.task_epoch, result);
     });
   }
 
@@ -210,14 +210,15 @@ struct Agent::Impl {
                const Problem& problem) {
     RetryReport(handle, "release_lease", [&] {
       return client.ReleaseLeases(control->agent(), {agent::Release{.lease = handle.lease().id,
+                                                                    .from = handle.server(),
                                                                     .checkpoint = checkpoint,
                                                                     .problem = problem}});
     });
   }
 
   // Once: what is not answered is asked again.
-  void Answer(const TargetTask& task, const TargetTaskResult& result) {
-    const absl::Status taken = client.CompleteTargetTask(control->agent(), task.id, result);
+  void Answer(const TargetTask& task, const TargetTaskAnswer& answer) {
+    const absl::Status taken = client.CompleteTargetTask(control->agent(), task.id, answer);
     if (!taken.ok())
       LOG(WARNING)
           << Event("answer_not_taken").Kv("target", task.target).Kv("why", taken.message());

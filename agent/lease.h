@@ -69,9 +69,17 @@ struct WorkLimits {
   int64_t rows_left = 0;  // 0 = no limit
 };
 
+// Which PostgreSQL server a target is, or was when somebody looked.
+struct TargetIdentity {
+  std::string target;
+  std::string system_identifier;  // empty = cannot be reached
+  int timeline = 0;               // rises with every failover
+};
+
 struct Lease {
   LeaseId id;
   RunSpec run;
+  TargetIdentity target;    // the server that it is for
   absl::Duration duration;  // remaining, counted from before the request was sent
   WorkLimits limits;
   std::variant<ShardWork, TaskWork> work;
@@ -82,12 +90,6 @@ struct Checkpoint {
   int64_t seq = 0;
   int64_t rows_done = 0;
   int64_t rows_changed = 0;
-};
-
-struct TargetIdentity {
-  std::string target;
-  std::string system_identifier;  // empty = cannot be reached
-  int timeline = 0;
 };
 
 // A shard as the ledger has it.
@@ -147,7 +149,6 @@ struct PreflightResult {
 struct PlanResult {
   std::vector<LedgerShard> shards;
   int64_t rows_total = 0;
-  TargetIdentity identity;
 };
 // The ledger has the run as done elsewhere.
 struct BaselineResult {};
@@ -165,7 +166,6 @@ struct QuarantineResult {
 struct ReconcileResult {
   std::vector<LedgerShard> shards;
   QuarantineResult quarantine;
-  TargetIdentity identity;
   bool run_known = false;
   bool finished = false;
 };
@@ -192,6 +192,10 @@ struct ConfirmedRuns {
   bool truncated = false;
 };
 using TargetTaskResult = std::variant<ConfirmedRuns, Problem>;
+struct TargetTaskAnswer {
+  TargetIdentity from;  // without a system identifier: no server could be asked
+  TargetTaskResult result;
+};
 
 struct SplitReport {
   ShardId parent;

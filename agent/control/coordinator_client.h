@@ -49,6 +49,7 @@ struct Registration {
 
 struct Release {
   LeaseId lease;
+  TargetIdentity from;
   std::optional<Checkpoint> checkpoint;
   Problem problem;
 };
@@ -71,18 +72,21 @@ class CoordinatorClient {
                                             const std::vector<LeaseReport>& leases,
                                             const std::vector<TargetStatus>& targets,
                                             const std::vector<std::string>& pending_request_ids);
-  absl::Status ReportSplit(const AgentId& agent, const LeaseId& lease, const SplitReport& split);
+  // Reports say `from` which server they come: see LeaseHandle::server().
+  absl::Status ReportSplit(const AgentId& agent, const LeaseId& lease, const TargetIdentity& from,
+                           const SplitReport& split);
   // Whether the worker must stop.
   absl::StatusOr<bool> ReportQuarantine(const AgentId& agent, const LeaseId& lease,
-                                        const ShardId& shard, Epoch epoch,
-                                        const Checkpoint& checkpoint,
+                                        const TargetIdentity& from, const ShardId& shard,
+                                        Epoch epoch, const Checkpoint& checkpoint,
                                         const std::vector<QuarantinedRow>& rows);
-  absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const ShardId& shard,
-                             Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper);
-  absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,
-                            Epoch task_epoch, const TaskResult& result);
+  absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const TargetIdentity& from,
+                             const ShardId& shard, Epoch epoch, const Checkpoint& checkpoint,
+                             const OptionalKey& upper);
+  absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TargetIdentity& from,
+                            const TaskId& task, Epoch task_epoch, const TaskResult& result);
   absl::Status CompleteTargetTask(const AgentId& agent, const std::string& task,
-                                  const TargetTaskResult& result);
+                                  const TargetTaskAnswer& answer);
   // `releases`: at least one.
   absl::Status ReleaseLeases(const AgentId& agent, const std::vector<Release>& releases);
 

@@ -126,6 +126,9 @@ WorkLimits FromProto(const pb::WorkLimits& limits) {
 absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {
   Lease out{.id = LeaseId(lease.lease_id()),
             .run = RunFrom(lease.run()),
+            .target = {.target = lease.target().target(),
+                       .system_identifier = lease.target().system_identifier(),
+                       .timeline = lease.target().timeline()},
             .duration = FromProto(lease.lease_duration()),
             .limits = FromProto(lease.limits())};
   if (lease.has_shard()) {
@@ -245,7 +248,6 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     for (const LedgerShard& shard : plan->shards)
       ShardToProto(shard, out->mutable_plan()->add_shards());
     out->mutable_plan()->set_rows_total(plan->rows_total);
-    ToProto(plan->identity, out->mutable_plan()->mutable_identity());
   } else if (const auto* verify = std::get_if<VerifyResult>(&result)) {
     out->mutable_verify()->set_found(verify->found);
   } else if (const auto* finalize = std::get_if<FinalizeResult>(&result)) {
@@ -253,7 +255,6 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
   } else if (const auto* reconcile = std::get_if<ReconcileResult>(&result)) {
     for (const LedgerShard& shard : reconcile->shards)
       ShardToProto(shard, out->mutable_reconcile()->add_shards());
-    ToProto(reconcile->identity, out->mutable_reconcile()->mutable_identity());
     out->mutable_reconcile()->set_run_known(reconcile->run_known);
     out->mutable_reconcile()->set_finished(reconcile->finished);
     ToProto(reconcile->quarantine, out->mutable_reconcile()->mutable_quarantine());

@@ -10,6 +10,7 @@
 #include "agent/task/sampling.h"
 #include "agent/task/task_runner.h"
 #include "agent/work/step_sql.h"
+#include "agent/work/tied_session.h"
 #include "common/fault.h"
 #include "common/ids.h"
 #include "common/log.h"
@@ -155,22 +156,22 @@ TaskResult RunPlan(const TaskContext& context) {
   const StepDefinition& step = context.definition.steps[static_cast<size_t>(context.task.step)];
   const std::string doing =
       absl::StrCat("planning ", step.is_once() ? "the `once` step" : step.table);
-  auto opened =
-      context.sessions.OpenForTask(kPlanTimeout, "public, pg_temp", context.handle.lost_token());
+  auto opened = TieSession(
+      context.handle,
+      context.sessions.OpenForTask(kPlanTimeout, "public, pg_temp", context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
-  auto identity = ReadIdentity(connection, context.run.target);
-  if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
-  auto registered = RegisterRun(connection, context.run, context.definition, *identity);
+  const TargetIdentity server = context.handle.server();
+  auto registered = RegisterRun(connection, context.run, context.definition, server);
   if (!registered.ok())
     return ResultFromStatus(registered.status(), "registering the run in the ledger");
   if (registered->has_value()) return **registered;
 
   auto found = ListLedgerShards(connection, context.run.id, context.task.step);
   if (!found.ok()) return ResultFromStatus(found.status(), doing);
-  PlanResult result{.identity = *identity};
+  PlanResult result;
   absl::StatusOr<std::vector<LedgerShard>> shards =
       absl::AlreadyExistsError("planned by an earlier try");
   bool planned_before = !found->empty() && !DUNLIN_MUTANT("plan_twice");
@@ -182,7 +183,7 @@ TaskResult RunPlan(const TaskContext& context) {
     auto plan = MakePlan(context, connection, step);
     if (!plan.ok()) return ResultFromStatus(plan.status(), doing);
     if (!context.handle.Valid()) return std::monostate{};
-    shards = InsertPlan(context, connection, *plan, *identity);
+    shards = InsertPlan(context, connection, *plan, server);
     result.rows_total = plan->rows_total;
     // A zombie of a lower task epoch was quicker: its plan counts.
     planned_before = pg::SqlStateOf(shards.status()) == "DN004";

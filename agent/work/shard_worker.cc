@@ -10,6 +10,7 @@
 #include "agent/task/sampling.h"
 #include "agent/work/error_action.h"
 #include "agent/work/problem.h"
+#include "agent/work/tied_session.h"
 #include "common/fault.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -98,8 +99,8 @@ ShardWorker::Ended ShardWorker::Open() {
   const RunSpec& run = handle_.lease().run;
   const std::string search_path =
       work_.relation.empty() ? "public, pg_temp" : SearchPathOf(work_.relation);
-  auto opened = sessions_.OpenForShard(run.migration, work_.id, work_.epoch, search_path,
-                                       handle_.lost_token());
+  auto opened = TieSession(handle_, sessions_.OpenForShard(run.migration, work_.id, work_.epoch,
+                                                           search_path, handle_.lost_token()));
   if (!opened.ok()) {
     if (pg::SqlStateOf(opened.status()) == "57P03" ||
         opened.status().code() == absl::StatusCode::kUnavailable) {

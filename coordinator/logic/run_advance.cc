@@ -95,8 +95,11 @@ RunStepDecision DecideNext(const RunFacts& facts) {
       return facts.open_leases == 0 ? Change(RunState::kPaused) : RunStepDecision{};
     case RunState::kCancelling:
       return facts.open_leases == 0 ? Change(RunState::kCancelled) : RunStepDecision{};
-    case RunState::kPaused:
     case RunState::kFinished:
+      // Its target has failed over since, and may have lost the end of it.
+      return facts.reconcile_due && !facts.task_open ? Create(TaskKind::kReconcile)
+                                                     : RunStepDecision{};
+    case RunState::kPaused:
     case RunState::kCancelled:
     case RunState::kFailed:
       return {};

@@ -65,6 +65,10 @@ constexpr Edge kEdges[] = {
     {kPaused, kFinished, "the ledger says that it is finished"},
     {kFailed, kCancelled, "its file was replaced"},
     {kFailed, kFinished, "the finish row was being written"},
+    // A finish is for ever but where the target itself lost it.
+    {kFinished, kRunning, "the target failed over and has lost the end of it"},
+    {kFinished, kPlanning, "the target failed over and has lost all of it"},
+    {kFinished, kFailed, "the target has lost its record"},
 };
 
 }  // namespace

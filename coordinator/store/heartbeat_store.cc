@@ -97,7 +97,7 @@ agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease
                                            bool too_many) {
   if (DUNLIN_MUTANT("pause_stops_nothing")) return agent_pb::LeaseDirective::ACTION_RENEW;
   if (too_many) return agent_pb::LeaseDirective::ACTION_STOP;
-  const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : MayWork(run.state);
+  const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : run.MayHoldLeases();
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
 }
 
@@ -113,6 +113,8 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
   agent_pb::HeartbeatResponse response;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
+    DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> reachable,
+                            ReachableTargets(tx, request.targets()));
     if (DUNLIN_MUTANT("lease_by_agent_clock")) {
       DUNLIN_RETURN_IF_ERROR(tx.Run(
           {"",
@@ -189,9 +191,6 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
       DUNLIN_RETURN_IF_ERROR(
           tx.Run(sql::kSignal, {signal.target(), absl::StrCat(signal.foreign_transactions())}));
     }
-    std::vector<std::string> reachable;
-    for (const agent_pb::TargetIdentity& seen : request.targets())
-      DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
                             tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
     response.set_work_available(!candidates.rows.empty());

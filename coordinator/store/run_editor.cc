@@ -132,6 +132,7 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
                    .Kv("migration", migration)
                    .Kv("from", ToText(state))
                    .Kv("to", ToText(to));
+  if (state == RunState::kFinished) DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kMarkUnfinished, {id}));
   state = to;
   if (to != RunState::kRunning) throttled_reason.clear();
   if (to == RunState::kPending) paused_with_all = false;

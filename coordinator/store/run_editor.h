@@ -60,6 +60,12 @@ class RunEditor {
 
   absl::StatusOr<const Definition*> definition() const;
 
+  // Whether anything of it may be leased: a run in work, or a FINISHED one whose target has failed
+  // over, which is read again.
+  bool MayHoldLeases() const {
+    return MayWork(state) || (state == RunState::kFinished && reconcile_due);
+  }
+
   // The row. Writable members are written by Save().
   std::string id, migration, target, digest, definition_bytes, parameters_json, operator_name,
       started_at_text;

@@ -262,6 +262,10 @@ UPDATE dunlin_store.agent SET hungry_at = CASE WHEN $2::boolean THEN clock_times
   heartbeat_at = clock_timestamp() WHERE id::text = $1)sql"};
 const S kPeekTarget{"s_peek_target", R"sql(
 SELECT system_identifier, timeline FROM dunlin_store.target WHERE name = $1)sql"};
+const S kAddTarget{"s_add_target",
+                   "INSERT INTO dunlin_store.target (name) VALUES ($1) ON CONFLICT DO NOTHING"};
+const S kLockTarget{"s_lock_target", R"sql(
+SELECT system_identifier, timeline FROM dunlin_store.target WHERE name = $1 FOR UPDATE)sql"};
 const S kUpsertTarget{"s_upsert_target", R"sql(
 INSERT INTO dunlin_store.target (name, system_identifier, timeline) VALUES ($1, $2, $3::int)
 ON CONFLICT (name) DO UPDATE SET system_identifier = excluded.system_identifier, timeline = excluded.timeline,
@@ -283,7 +287,8 @@ FROM dunlin_store.task t LEFT JOIN dunlin_store.shard s ON s.id = t.shard
 WHERE t.agent = $1::uuid AND t.acquire_id = $2 AND t.lease_id IS NOT NULL AND t.expires_at > clock_timestamp())sql"};
 const S kCandidateRuns{"s_candidate_runs", R"sql(
 SELECT r.id FROM dunlin_store.run r
-WHERE r.target = ANY ($1::text[]) AND r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING')
+WHERE r.target = ANY ($1::text[])
+  AND (r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING') OR (r.state = 'FINISHED' AND r.reconcile_due))
   AND (EXISTS (SELECT 1 FROM dunlin_store.task t
                WHERE t.run = r.id AND NOT t.done AND t.lease_id IS NULL AND t.not_before <= clock_timestamp())
        OR (r.state = 'RUNNING' AND NOT r.reconcile_due AND EXISTS (
@@ -356,7 +361,8 @@ WHERE agent::text = $1 AND lease_id IS NOT NULL AND lease_id::text <> ALL ($2::t
   AND acquire_id <> ALL ($3::text[]) AND granted_at < clock_timestamp() - $4::double precision * interval '1 second')sql"};
 const S kRunsLive{"s_runs_live", R"sql(
 SELECT EXISTS (SELECT 1 FROM dunlin_store.run r JOIN dunlin_store.agent a ON r.target = ANY (a.targets)
-WHERE a.id::text = $1 AND r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED', 'PAUSED')))sql"};
+WHERE a.id::text = $1 AND (r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED', 'PAUSED')
+  OR (r.state = 'FINISHED' AND r.reconcile_due))))sql"};
 const S kSplitCandidate{"s_split_candidate", R"sql(
 SELECT lease_id, rows_left FROM dunlin_store.shard
 WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL AND NOT done AND seq > 0
@@ -379,7 +385,7 @@ SELECT r.confirmed, extract(epoch FROM r.confirmed_at)::double precision,
   extract(epoch FROM clock_timestamp())::double precision,
   EXISTS (SELECT 1 FROM dunlin_store.agent a WHERE r.target = ANY (a.targets)
             AND a.heartbeat_at > clock_timestamp() - interval '10 seconds'),
-  encode(r.definition, 'hex')
+  encode(r.definition, 'hex'), r.reconcile_due
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
 // Only where the store lies in the target's own database.
 const S kLocalLedger{"s_local_ledger", "SELECT to_regclass('dunlin.run') IS NOT NULL"};
@@ -481,11 +487,13 @@ INSERT INTO dunlin_store.quarantine (id, run, shard, step, relation, key_columns
 VALUES ($1::uuid, $2::uuid, $3::uuid, $4::int, $5, $6::text[], $7::text[], $8::bigint, $9, $10, $11, $12::int, $13, $14, $15,
   to_timestamp($16::double precision), to_timestamp($17::double precision))
 ON CONFLICT (id) DO NOTHING)sql"};
-// A row that was asked to be accepted stays so until the ledger says it.
+// A row that was asked to be accepted stays so until the ledger says it; and is accepted again when
+// the ledger has lost it (I6).
 const S kUpdateQuarantined{"s_update_quarantined", R"sql(
 UPDATE dunlin_store.quarantine SET sqlstate = $2, constraint_name = $3, table_name = $4, tries = $5::int,
   tried_at = to_timestamp($6::double precision),
-  state = CASE WHEN $7 = 'accepted' THEN 'accepted' WHEN state = 'accepting' THEN 'accepting' ELSE 'quarantined' END,
+  state = CASE WHEN $7 = 'accepted' THEN 'accepted' WHEN state IN ('accepting', 'accepted') THEN 'accepting'
+               ELSE 'quarantined' END,
   accepted_by = CASE WHEN $7 = 'accepted' THEN $8 ELSE accepted_by END,
   accepted_reason = CASE WHEN $7 = 'accepted' THEN $9 ELSE accepted_reason END
 WHERE id = $1::uuid)sql"};
@@ -522,7 +530,8 @@ WHERE r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING', 'PAUSING', 'CA
    OR (r.state IN ('FAILED', 'FINISHED', 'CANCELLED', 'PAUSED') AND (
          EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
          OR EXISTS (SELECT 1 FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL)))
-ORDER BY r.id LIMIT 1000)sql"};
+   OR (r.state = 'FINISHED' AND r.reconcile_due)
+ORDER BY r.state = 'FINISHED', r.id LIMIT 1000)sql"};
 const S kExpireShards{"s_expire_shards", R"sql(
 UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND expires_at <= clock_timestamp() RETURNING id, agent)sql"};
@@ -535,8 +544,26 @@ WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($3 = '' OR lease_id::text = $
 const S kRevokeTasks{"s_revoke_tasks", R"sql(
 UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', not_before = '-infinity'
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($2 = '' OR lease_id::text = $2) RETURNING id)sql"};
+// Those that could go on; FINISHED ones are marked by the next statement.
 const S kRunsOfTarget{"s_runs_of_target", R"sql(
-SELECT id FROM dunlin_store.run WHERE target = $1 AND state NOT IN ('FINISHED', 'CANCELLED') ORDER BY id)sql"};
+SELECT id FROM dunlin_store.run WHERE target = $1 AND state <> 'FINISHED' AND NOT void ORDER BY id)sql"};
+// What a gate was told before counts no more. $2: and each is read again, but those in whose place
+// another stands, and those that never had shards.
+const S kMarkFinishedRuns{"s_mark_finished_runs", R"sql(
+UPDATE dunlin_store.run r SET confirmed = '', confirmed_at = NULL,
+  reconcile_due = r.reconcile_due OR ($2::boolean AND r.planned_steps > 0
+    AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.target = r.target AND NOT n.void
+                      AND (n.supersedes = r.migration OR (n.migration = r.migration AND n.created_at > r.created_at))))
+WHERE r.target = $1 AND r.state = 'FINISHED' AND NOT r.void)sql"};
+const S kMarkUnfinished{"s_mark_unfinished", R"sql(
+UPDATE dunlin_store.run SET finished_at = NULL, confirmed = '', confirmed_at = NULL, confirmed_finish_at = NULL
+WHERE id = $1::uuid)sql"};
+const S kPlannedSystem{"s_planned_system",
+                       "SELECT planned_system FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kMarkPlannedOn{"s_mark_planned_on",
+                       "UPDATE dunlin_store.run SET planned_system = $2 WHERE id = $1::uuid"};
+const S kStepsWithShards{"s_steps_with_shards",
+                         "SELECT DISTINCT step FROM dunlin_store.shard WHERE run = $1::uuid"};
 const S kPendingRunsOfTargets{"s_pending_runs_of_targets", R"sql(
 SELECT id FROM dunlin_store.run WHERE target = ANY ($1::text[]) AND state = 'PENDING' ORDER BY id LIMIT 1000)sql"};
 const S kRunsWithLeases{"s_runs_with_leases", R"sql(

@@ -40,7 +40,8 @@ extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidate, kMarkSpl
 // reports
 extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kReleaseShard, kReleaseTask,
     kRaiseEpoch, kMoveUpper, kInsertShard, kDropShardsOfStep, kTaskDone, kDropTaskOfLease,
-    kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard;
+    kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard, kStepsWithShards,
+    kPlannedSystem, kMarkPlannedOn, kMarkUnfinished, kMarkFinishedRuns, kAddTarget, kLockTarget;
 // quarantine
 extern const pg::Statement kAddQuarantined, kUpdateQuarantined, kDropQuarantined,
     kDropQuarantineOfRun, kMarkAccepting, kAccepting, kQuarantineFacts, kQuarantineReasons,

@@ -25,7 +25,9 @@ namespace {
 
 constexpr absl::Duration kConnectionWait = absl::Seconds(3);
 constexpr int kMaxTries = 5;
-constexpr int kSchemaVersion = 2;
+// An agent that comes with many targets of which nothing is known yet.
+constexpr int kMaxTargetsNoted = 1000;
+constexpr int kSchemaVersion = 3;
 
 pg::ConnectOptions SessionOptions() {
   pg::SessionPins pins;
@@ -71,8 +73,10 @@ absl::Status StoreUnreachable(const std::string& name, const absl::Status& why) 
 absl::Status Store::InTransaction(const Body& body, bool read_only) {
   Backoff backoff(absl::Milliseconds(5), absl::Milliseconds(100), Random01);
   absl::Status status;
-  int stale = 0;
+  int stale = 0, noted = 0;
+  std::optional<agent_pb::TargetIdentity> moved;
   for (int tried = 0; tried < kMaxTries; ++tried) {
+    if (moved) DUNLIN_RETURN_IF_ERROR(NoteTarget(*std::exchange(moved, std::nullopt)));
     absl::StatusOr<pg::Pool::Loan> loan = pool_.Acquire(kConnectionWait);
     if (absl::IsResourceExhausted(loan.status()) && !pg::GetServerError(loan.status()))
       return loan.status();
@@ -97,6 +101,11 @@ absl::Status Store::InTransaction(const Body& body, bool read_only) {
         LOG(WARNING) << Event("store_rollback_failed").Kv("why", rolled_back.message());
     }
     if (pg::IsConnectionLost(status)) return StoreUnreachable(name_, status);
+    moved = MovedTargetOf(status);
+    if (moved && noted++ < kMaxTargetsNoted) {
+      --tried;
+      continue;
+    }
     if (!MayTryAgain(status)) break;
     SystemClock().SleepFor(backoff.Next(), {});
   }
@@ -303,7 +312,9 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts, tx.Query(sql::kPaceFacts, {run.id}));
   const std::string worker_waits = facts.Text(0, 2);
   const std::string task_waits = facts.Text(0, 3);
-  if (run.state == RunState::kPlanning || run.state == RunState::kFinalizing) {
+  const bool waits_in_tasks =
+      run.state == RunState::kPlanning || run.state == RunState::kFinalizing;
+  if (waits_in_tasks && !run.reconcile_due) {
     DUNLIN_RETURN_IF_ERROR(run.SetReason(task_waits));
   }
   if (run.state != RunState::kRunning) return absl::OkStatus();

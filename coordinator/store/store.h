@@ -138,7 +138,9 @@ class Store {
 
  private:
   using Body = std::function<absl::Status(Transaction&)>;
-  // One transaction, again after 40001, 40P01 and a connection that broke before anything was sent.
+  // One transaction, again after 40001, 40P01 and a connection that broke before anything was sent;
+  // and when a report comes from another server than is known of its target (CheckReporter), which
+  // is noted first.
   absl::Status InTransaction(const Body& body, bool read_only = false);
 
   // The same request_id gives the same answer; another body under it is an error.
@@ -175,8 +177,9 @@ class Store {
   absl::Status CheckGateOnTarget(Transaction& tx, const pb::CheckGateRequest& request,
                                  const std::string& name, const std::string& target,
                                  pb::GateResult* result);
-  absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
-                           std::vector<std::string>& reachable);
+  // Takes the latest server of a target down; a failover revokes the leases of its runs and marks
+  // them for reconcile. A transaction of its own, since it locks all of them.
+  absl::Status NoteTarget(const agent_pb::TargetIdentity& seen);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
                            const std::vector<std::string>& targets, int& left);
   absl::StatusOr<LeaseDemand> DemandOf(Transaction& tx, RunEditor& run);
@@ -188,10 +191,12 @@ class Store {
                           agent_pb::AcquireLeasesResponse& response);
   absl::Status FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec);
   absl::Status SweepRun(const std::string& run_id);
+  // `server`: where the agent has read it.
   absl::Status ApplyPlan(Transaction& tx, RunEditor& run, int step,
-                         const agent_pb::PlanResult& plan);
+                         const agent_pb::PlanResult& plan, const agent_pb::TargetIdentity& server);
   absl::Status ApplyReconcile(Transaction& tx, RunEditor& run, const pg::Result& task,
-                              const agent_pb::ReconcileResult& result);
+                              const agent_pb::ReconcileResult& result,
+                              const agent_pb::TargetIdentity& server);
   // `task`: the row of sql::kTaskByLease.
   absl::Status ApplyQuarantine(Transaction& tx, RunEditor& run, const pg::Result& task,
                                const agent_pb::QuarantineResult& result);

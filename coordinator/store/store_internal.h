@@ -2,13 +2,16 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 
 #include "common/key_text.h"
 #include "common/pg/types.h"
+#include "coordinator/logic/failover.h"
 #include "coordinator/store/run_editor.h"
 #include "coordinator/store/store.h"
 #include "coordinator/store/transaction.h"
@@ -16,6 +19,22 @@
 namespace dunlin::coordinator {
 
 absl::Status StoreUnreachable(const std::string& name, const absl::Status& why);
+// Compares what an agent says of a target with what the store knows. When the target is at another
+// server by now the transaction has to end: ABORTED with MovedTargetOf(); InTransaction() then
+// notes it, and runs the transaction again.
+absl::StatusOr<IdentityVerdict> CheckTarget(Transaction& tx, const std::string& target,
+                                            const agent_pb::TargetIdentity& seen);
+std::optional<agent_pb::TargetIdentity> MovedTargetOf(const absl::Status& status);
+// Those of an agent's targets where it may work: reachable, and at the latest server.
+absl::StatusOr<std::vector<std::string>> ReachableTargets(
+    Transaction& tx, const google::protobuf::RepeatedPtrField<agent_pb::TargetIdentity>& targets);
+// Whether a report about a run counts: one from an earlier timeline, or from another server, does
+// not. Behind the run's lock. CheckTarget()'s error.
+absl::StatusOr<bool> CheckReporter(Transaction& tx, const RunEditor& run,
+                                   const agent_pb::TargetIdentity& from);
+// Where the partition that the store has was read last.
+absl::Status MarkPlannedOn(Transaction& tx, RunEditor& run, const agent_pb::TargetIdentity& server);
+
 // Revokes one lease of a run, or all ("").
 absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id,
                           const std::string& why);
@@ -33,12 +52,15 @@ struct LockedShard {
   std::string id;
   pg::Value upper;
   int64_t epoch = 0;
+  bool counts = true;  // CheckReporter()
 };
-absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string& lease_id);
+absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string& lease_id,
+                                             const agent_pb::TargetIdentity& from);
 // The same for a report, which names the shard and epoch that it is about: ABORTED when the lease
-// is for another.
+// is for another, or the report does not count.
 absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
-                                      const std::string& shard_id, int64_t epoch);
+                                      const std::string& shard_id, int64_t epoch,
+                                      const agent_pb::TargetIdentity& from);
 absl::Status LeaseLost();
 // FAILED_PRECONDITION when something else has taken the run's place.
 absl::Status MayResume(Transaction& tx, const RunEditor& run);

@@ -288,35 +288,6 @@ TEST_F(LeaseTest, I2_AFinalizeThatDisagreesIsFollowedByAReconcile) {
   EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.shard"), 2);
 }
 
-TEST_F(LeaseTest, AStepWhosePlanWasLostWithAFailoverIsPlannedAgain) {
-  FakeLedger ledger(100, 2);
-  Start(*store_);
-  ScriptedAgent agent(*port_, ledger, {});
-  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
-  ledger.Forget();
-  ASSERT_FALSE(ledger.Plan(1, "public.t").empty());  // its record is there, this step is not
-  ledger.Forget();
-  agent.options().timeline = 2;
-  agent.Heartbeat();
-  EXPECT_EQ(State(*store_), "PAUSED");
-  EXPECT_THAT(Get(*store_).error(), HasSubstr("failover detected on target orders: timeline 1"));
-  EXPECT_EQ(agent.shards_held(), 0);
-  ASSERT_TRUE(Resume(*store_).ok());
-  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
-  EXPECT_EQ(ledger.WrongKeys(0), 0);
-}
-
-TEST_F(LeaseTest, AServerThatWasLeftBehindGetsNoWork) {
-  FakeLedger ledger(100, 2);
-  Start(*store_);
-  ScriptedAgent agent(*port_, ledger, {.timeline = 3});
-  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
-  ScriptedAgent behind(*port_, ledger, {.name = "behind", .timeline = 2});
-  behind.Step();
-  EXPECT_TRUE(behind.leases().empty());
-  EXPECT_EQ(State(*store_), "RUNNING");
-}
-
 TEST_F(LeaseTest, TheSameTimelineWithoutTheRunsRecordFailsTheRun) {
   FakeLedger ledger(100, 2);
   Start(*store_);
