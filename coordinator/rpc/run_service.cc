@@ -23,6 +23,29 @@ Caller CallerOf(const grpc::ServerContext& context) {
   return {.peer = peer == "unknown" ? std::string() : peer};
 }
 
+absl::Status CheckLimits(const pb::ThrottleRunRequest& request) {
+  if (!request.has_concurrency() && !request.has_rows_per_second() &&
+      !request.has_batch_time_duration() && !request.has_ratio()) {
+    return absl::InvalidArgumentError(
+        "says nothing to change; expected concurrency, rows per second, batch time or ratio");
+  }
+  if (request.has_concurrency() && (request.concurrency() < 1 || request.concurrency() > 256))
+    return absl::InvalidArgumentError("concurrency must be 1 to 256");
+  if (request.has_rows_per_second() && request.rows_per_second() < 0)
+    return absl::InvalidArgumentError("rows per second must not be negative; 0 = no limit");
+  const double batch_seconds = static_cast<double>(request.batch_time_duration().seconds()) +
+                               request.batch_time_duration().nanos() * 1e-9;
+  if (request.has_batch_time_duration() && (batch_seconds < 0.005 || batch_seconds > 10))
+    return absl::InvalidArgumentError("batch time must be 5ms to 10s");
+  if (request.has_ratio() && !(request.ratio() > 0 && request.ratio() <= 1)) {
+    return absl::InvalidArgumentError(
+        "ratio must be over 0, up to 1; to stop a run altogether pause it");
+  }
+  if (request.has_for_duration() && request.for_duration().seconds() < 1)
+    return absl::InvalidArgumentError("the duration must be at least a second");
+  return absl::OkStatus();
+}
+
 // Unary calls are synchronous, one thread each while it works; the stream is a callback, so that a
 // watcher costs no thread.
 class RunServiceImpl final
@@ -42,6 +65,8 @@ class RunServiceImpl final
         return absl::InvalidArgumentError("too many parameters");
       if (request->stop_after_rows() < 0)
         return absl::InvalidArgumentError("stop_after_rows must not be negative");
+      if (request->priority() < 0 || request->priority() > 1000)
+        return absl::InvalidArgumentError("priority must be 1 to 1000");
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.StartRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
@@ -70,6 +95,16 @@ class RunServiceImpl final
       DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
       DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.CancelRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ThrottleRun(grpc::ServerContext* context, const pb::ThrottleRunRequest* request,
+                           pb::ThrottleRunResponse* response) override {
+    return Serve(context, "ThrottleRun", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_RETURN_IF_ERROR(CheckLimits(*request));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ThrottleRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
