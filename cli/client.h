@@ -42,6 +42,7 @@ class Client {
   absl::StatusOr<std::vector<pb::Run>> ResumeAllRuns(const pb::ResumeAllRunsRequest& request);
   absl::StatusOr<pb::BaselineMigrationResponse> BaselineMigration(
       const pb::BaselineMigrationRequest& request);
+  absl::StatusOr<std::vector<pb::Run>> ThrottleRun(const pb::ThrottleRunRequest& request);
   absl::StatusOr<pb::Run> GetRun(const std::string& run);
   absl::StatusOr<std::vector<pb::Run>> ListRuns(bool live_only);
   absl::StatusOr<std::vector<pb::Shard>> ListShards(const std::string& run);

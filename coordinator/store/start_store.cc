@@ -206,6 +206,8 @@ absl::Status Store::CreateRun(Transaction& tx, const NewRun& made, const Caller&
        ToText(made.kind),
        made.follows,
        made.note}));
+  if (made.priority > 0)
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kSetPriority, {id, absl::StrCat(made.priority)}));
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, id));
   DUNLIN_RETURN_IF_ERROR(run.Emit(
       {.kind = "run_created",
@@ -277,7 +279,8 @@ absl::StatusOr<pb::StartRunResponse> Store::StartRun(const pb::StartRunRequest& 
               .bytes = request.definition(),
               .operator_name = request.operator_name(),
               .reason = request.reason(),
-              .stop_after_rows = request.stop_after_rows()};
+              .stop_after_rows = request.stop_after_rows(),
+              .priority = request.priority()};
   if (request.has_not_before_time()) made.not_before_seconds = request.not_before_time().seconds();
   DUNLIN_ASSIGN_OR_RETURN(made.definition,
                           ParseMigrationOrError(name.full() + ".yaml", request.definition()));

@@ -89,6 +89,9 @@ class Store {
   absl::StatusOr<pb::BaselineMigrationResponse> BaselineMigration(
       const pb::BaselineMigrationRequest& request, const Caller& caller);
 
+  absl::StatusOr<pb::ThrottleRunResponse> ThrottleRun(const pb::ThrottleRunRequest& request,
+                                                      const Caller& caller);
+
   absl::StatusOr<pb::RetryQuarantinedRowsResponse> RetryQuarantinedRows(
       const pb::RetryQuarantinedRowsRequest& request, const Caller& caller);
   absl::StatusOr<pb::AcceptQuarantinedRowsResponse> AcceptQuarantinedRows(
@@ -159,6 +162,7 @@ class Store {
     RunKind kind = RunKind::kApply;
     std::string follows, note;
     int64_t stop_after_rows = 0;
+    int64_t priority = 0;  // 0 = as usual
     std::optional<int64_t> not_before_seconds;
   };
   absl::StatusOr<std::vector<std::string>> TargetsOf(Transaction& tx, const Definition& definition);

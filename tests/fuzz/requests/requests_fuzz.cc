@@ -69,6 +69,7 @@ const std::vector<Kind>& Kinds() {
       KindOf<pb::PauseAllRunsRequest>(),
       KindOf<pb::ResumeAllRunsRequest>(),
       KindOf<pb::BaselineMigrationRequest>(),
+      KindOf<pb::ThrottleRunRequest>(),
   };
   return *kinds;
 }
