@@ -2,6 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/clock.h"
+
 namespace dunlin::cli {
 namespace {
 
@@ -23,15 +25,17 @@ bool Committed(const std::vector<pg::Outcome>& outcomes) {
 
 bool Interrupter::MayCall(const std::vector<pg::Command>& commands) {
   MutexLock lock(mutex_);
-  return !killed_ && !Kill(absl::StrCat("before ", TextOf(commands)));
+  if (!killed_ && !Kill(absl::StrCat("before ", TextOf(commands)))) return true;
+  Hold();
+  return false;
 }
 
 bool Interrupter::MayAnswer(const std::vector<pg::Command>& commands,
                             const std::vector<pg::Outcome>& outcomes) {
   MutexLock lock(mutex_);
-  if (killed_) return false;
-  const bool lost = Kill(absl::StrCat("behind ", TextOf(commands)));
+  const bool lost = killed_ || Kill(absl::StrCat("behind ", TextOf(commands)));
   if (Committed(outcomes)) ++commits_;
+  if (lost) Hold();
   return !lost;
 }
 
@@ -40,6 +44,15 @@ bool Interrupter::Kill(const std::string& step) {
   killed_ = true;
   changed_.NotifyAll();
   return true;
+}
+
+void Interrupter::Hold() {
+  const absl::Duration until = SystemClock().Monotonic() + hold_;
+  while (killed_ && !released_) {
+    const absl::Duration left = until - SystemClock().Monotonic();
+    if (left <= absl::ZeroDuration()) return;
+    changed_.WaitFor(mutex_, left);
+  }
 }
 
 bool Interrupter::killed() const {
@@ -53,9 +66,16 @@ bool Interrupter::WaitUntilKilled(absl::Duration timeout) const {
   return killed_;
 }
 
+void Interrupter::Release() {
+  MutexLock lock(mutex_);
+  released_ = true;
+  changed_.NotifyAll();
+}
+
 void Interrupter::Revive() {
   MutexLock lock(mutex_);
-  killed_ = false;
+  killed_ = released_ = false;
+  changed_.NotifyAll();
 }
 
 int Interrupter::kills() const {

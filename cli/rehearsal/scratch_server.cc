@@ -228,7 +228,10 @@ void ScratchServer::StopServer() {
 }
 
 ScratchServer::~ScratchServer() {
-  if (!folder_.empty()) return StopServer();
+  if (!folder_.empty()) {
+    StopServer();
+    return;
+  }
   const std::vector<std::string> left = databases_;
   for (const std::string& database : left) {
     if (const absl::Status dropped = Drop(database); !dropped.ok())

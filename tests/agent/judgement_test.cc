@@ -33,8 +33,10 @@ TEST(JudgementTest, RowsOfEqualKeysAreAllCompared) {
 }
 
 TEST(JudgementTest, ASecondRunIsJudgedByRowsAndByCounts) {
-  Probe probe{
-      .rows_changed = 1, .after = {Row("{1}", "{\"n\": 1}")}, .again = {Row("{1}", "{\"n\": 1}")}};
+  Probe probe{.twice = true,
+              .rows_changed = 1,
+              .after = {Row("{1}", "{\"n\": 1}")},
+              .again = {Row("{1}", "{\"n\": 1}")}};
   EXPECT_EQ(JudgeAgain(probe, {7}, true), Again::kNothing);
   EXPECT_EQ(JudgeAgain(probe, {7}, false), Again::kUnknown);
   probe.effects_again = {{.table = "t", .oid = 7, .updated = 1}};

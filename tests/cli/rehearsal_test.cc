@@ -1,6 +1,9 @@
 // The parts of `dunlin test` that need no database.
 #include "cli/rehearsal/rehearsal.h"
 
+#include <atomic>
+#include <thread>
+
 #include "cli/rehearsal/interrupter.h"
 #include "cli/rehearsal/scratch_database.h"
 #include <gmock/gmock.h>
@@ -21,7 +24,7 @@ std::vector<pg::Outcome> Answer(const std::string& tag) {
 }
 
 TEST(InterrupterTest, KillsOnceBeforeACallAndOnceBehindIt) {
-  Interrupter interrupter;
+  Interrupter interrupter(absl::ZeroDuration());
   EXPECT_FALSE(interrupter.MayCall(Call("SELECT 1")));
   EXPECT_TRUE(interrupter.killed());
   EXPECT_FALSE(interrupter.MayCall(Call("SELECT 2"))) << "the process is gone";
@@ -35,7 +38,7 @@ TEST(InterrupterTest, KillsOnceBeforeACallAndOnceBehindIt) {
 }
 
 TEST(InterrupterTest, TheSameCallBehindACommitIsAnotherStep) {
-  Interrupter interrupter;
+  Interrupter interrupter(absl::ZeroDuration());
   EXPECT_FALSE(interrupter.MayCall(Call("COMMIT")));
   interrupter.Revive();
   EXPECT_TRUE(interrupter.MayCall(Call("COMMIT")));
@@ -43,6 +46,21 @@ TEST(InterrupterTest, TheSameCallBehindACommitIsAnotherStep) {
   EXPECT_FALSE(interrupter.MayAnswer(Call("COMMIT"), Answer("COMMIT")));
   interrupter.Revive();
   EXPECT_FALSE(interrupter.MayCall(Call("COMMIT")));
+}
+
+// Of what a dead process had found out nothing may be told.
+TEST(InterrupterTest, WhatWasInWorkIsHeldUntilReleased) {
+  Interrupter interrupter(absl::InfiniteDuration());
+  std::atomic<bool> returned = false;
+  std::jthread worker([&] {
+    EXPECT_FALSE(interrupter.MayCall(Call("SELECT 1")));
+    returned = true;
+  });
+  while (!interrupter.WaitUntilKilled(absl::Seconds(1))) continue;
+  EXPECT_FALSE(returned);
+  interrupter.Release();
+  worker.join();
+  EXPECT_TRUE(interrupter.killed());
 }
 
 TEST(SnapshotTest, DifferencesAreOfRowsAndOfHowOftenTheyAreThere) {

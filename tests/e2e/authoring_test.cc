@@ -82,7 +82,8 @@ TEST_F(AuthoringTest, AFilledInTemplateTestsWhatItSays) {
   const RunResult made =
       Dunlin({"new", "cancel", "--table", "shop.\"Old Orders\"", "--dir", folder_, "-o", "json"});
   ASSERT_EQ(made.exit_code, 0) << made.output;
-  for (const std::string path : nlohmann::json::parse(made.output)["files"]) {
+  const auto written = nlohmann::json::parse(made.output)["files"];
+  for (const std::string path : written) {
     const std::string filled = absl::StrReplaceAll(
         Read(path), {{"old_column", "email"}, {"new_column", "\"Email\""}, {"upper(", "lower("}});
     const bool test = absl::StrContains(path, ".test.");
@@ -120,8 +121,8 @@ TEST_F(AuthoringTest, TheCopysTriggerKeepsTheCopyUpToDate) {
       {"new", "split", "--kind", "copy", "--table", "orders", "--dir", folder_, "-o", "json"});
   ASSERT_EQ(made.exit_code, 0) << made.output;
   std::map<std::string, std::string> files;
-  for (const std::string path : nlohmann::json::parse(made.output)["files"])
-    files[path.substr(path.find("_split.") + 7)] = path;
+  const auto written = nlohmann::json::parse(made.output)["files"];
+  for (const std::string path : written) files[path.substr(path.find("_split.") + 7)] = path;
   server_.Exec("app",
                "CREATE TABLE orders (id bigint PRIMARY KEY, old_column text);"
                "CREATE TABLE orders_copy (id bigint PRIMARY KEY, old_column text);"
