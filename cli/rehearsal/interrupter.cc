@@ -14,14 +14,18 @@ std::string TextOf(const std::vector<pg::Command>& commands) {
   return text;
 }
 
-bool Committed(const std::vector<pg::Outcome>& outcomes) {
-  for (const pg::Outcome& outcome : outcomes) {
-    if (outcome.status.ok() && outcome.result.command_tag == "COMMIT") return true;
+}  // namespace
+
+bool Interrupter::Committed(const std::vector<pg::Command>& commands,
+                            const std::vector<pg::Outcome>& outcomes) const {
+  bool checkpoint = false;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    checkpoint = checkpoint || commands[i].statement.name == checkpoint_;
+    if (checkpoint && outcomes[i].status.ok() && outcomes[i].result.command_tag == "COMMIT")
+      return true;
   }
   return false;
 }
-
-}  // namespace
 
 bool Interrupter::MayCall(const std::vector<pg::Command>& commands) {
   MutexLock lock(mutex_);
@@ -34,13 +38,13 @@ bool Interrupter::MayAnswer(const std::vector<pg::Command>& commands,
                             const std::vector<pg::Outcome>& outcomes) {
   MutexLock lock(mutex_);
   const bool lost = killed_ || Kill(absl::StrCat("behind ", TextOf(commands)));
-  if (Committed(outcomes)) ++commits_;
+  if (Committed(commands, outcomes)) ++batches_;
   if (lost) Hold();
   return !lost;
 }
 
 bool Interrupter::Kill(const std::string& step) {
-  if (!met_.insert(absl::StrCat(commits_, " ", step)).second) return false;
+  if (!met_.insert(absl::StrCat(batches_, " ", step)).second) return false;
   killed_ = true;
   changed_.NotifyAll();
   return true;

@@ -12,6 +12,7 @@
 #include "cli/rehearsal/interrupter.h"
 
 #include "agent/agent.h"
+#include "agent/ledger/statements.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/migration/test_file.h"
@@ -112,7 +113,7 @@ absl::StatusOr<Rehearsed> Rehearse(const Secret& dsn, const std::string& databas
   const auto channel = coordinator->InProcessChannel();
   Client client({channel}, absl::StrCat("scratch database ", database));
   DUNLIN_ASSIGN_OR_RETURN(const std::string run, Start(client, name, definition, options));
-  Interrupter interrupter(kHold);
+  Interrupter interrupter(kHold, agent::sql::kAdvance.name);
   Follower follower(client, run);
   std::optional<absl::StatusOr<pb::Run>> ended;
   while (!ended) {
