@@ -154,7 +154,9 @@ absl::StatusOr<CheckReport> CheckOnDatabase(const Secret& dsn, const Definition&
   }
   Extent extent = missing.empty() ? Extent::kAll : Extent::kPrepare;
   for (const StepDefinition& step : definition.steps) {
-    DUNLIN_RETURN_IF_ERROR(StepCheck(*connection, definition, step, bound, report).Run(extent));
+    // A session each: prepared statements of two steps have the same names.
+    DUNLIN_ASSIGN_OR_RETURN(const auto own, sessions.OpenForCheck({}));
+    DUNLIN_RETURN_IF_ERROR(StepCheck(*own, definition, step, bound, report).Run(extent));
     // A later step works on what the earlier ones have left.
     if (extent == Extent::kAll) extent = Extent::kPlan;
   }
