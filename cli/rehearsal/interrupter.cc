@@ -1,5 +1,6 @@
 #include "cli/rehearsal/interrupter.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include "common/clock.h"
@@ -12,6 +13,19 @@ std::string TextOf(const std::vector<pg::Command>& commands) {
   std::string text;
   for (const pg::Command& command : commands) absl::StrAppend(&text, command.statement.sql, ";");
   return text;
+}
+
+// Whether a lost answer leaves in doubt what was done; where nothing was, a call that is lost
+// before it is sent is the same.
+bool ChangesSomething(const std::vector<pg::Outcome>& outcomes) {
+  for (const pg::Outcome& outcome : outcomes) {
+    const absl::string_view tag = outcome.result.command_tag;
+    if (!outcome.status.ok()) continue;
+    if (tag == "COMMIT" || absl::StartsWith(tag, "UPDATE") || absl::StartsWith(tag, "INSERT") ||
+        absl::StartsWith(tag, "DELETE"))
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -37,7 +51,8 @@ bool Interrupter::MayCall(const std::vector<pg::Command>& commands) {
 bool Interrupter::MayAnswer(const std::vector<pg::Command>& commands,
                             const std::vector<pg::Outcome>& outcomes) {
   MutexLock lock(mutex_);
-  const bool lost = killed_ || Kill(absl::StrCat("behind ", TextOf(commands)));
+  const bool lost =
+      killed_ || (ChangesSomething(outcomes) && Kill(absl::StrCat("behind ", TextOf(commands))));
   if (Committed(commands, outcomes)) ++batches_;
   if (lost) Hold();
   return !lost;

@@ -13,10 +13,10 @@
 namespace dunlin::cli {
 
 // Kills the work on a target at every step: once before each call, and once when the server has
-// done it and the answer is on its way, so that what is in doubt is met too. From then on every
-// call is held until Release(), so that nobody hears of it, and then breaks, as if the process were
-// gone, until Revive(). A call of the same text counts as
-// another step when a batch was committed in between, so the work always comes to its end.
+// changed something by it and the answer is on its way, so that what is in doubt is met too. From
+// then on every call is held until Release(), so that nobody hears of it, and then breaks, as if
+// the process were gone, until Revive(). A call of the same text counts as another step when a
+// batch was committed in between, so the work always comes to its end.
 // Thread safety: any thread.
 class Interrupter : public pg::CallWatch {
  public:
