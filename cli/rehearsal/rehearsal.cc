@@ -29,7 +29,9 @@ constexpr absl::Duration kStandsStill = absl::Seconds(30);
 constexpr absl::Duration kWaitsForNothing = absl::Seconds(3);
 // Of a call of the process that is gone: far longer than it takes to revoke its leases.
 constexpr absl::Duration kHold = absl::Seconds(10);
-constexpr absl::Duration kPoll = absl::Milliseconds(5);
+// A look is a transaction of the store. A kill wakes the one who waits for it at once.
+constexpr absl::Duration kPoll = absl::Milliseconds(25);
+constexpr absl::Duration kPollBetweenKills = absl::Milliseconds(100);
 
 // Follows a run by asking for it: the coordinator is in this process.
 class Follower {
@@ -128,7 +130,8 @@ absl::StatusOr<Rehearsed> Rehearse(const Secret& dsn, const std::string& databas
                             .shards = options.shards,
                             .watch = options.interrupted ? &interrupter : nullptr}));
     std::jthread worker([&](std::stop_token stop) { agent->Run(stop); });
-    while (!ended && !interrupter.WaitUntilKilled(kPoll)) ended = follower.Look();
+    const absl::Duration poll = options.interrupted ? kPollBetweenKills : kPoll;
+    while (!ended && !interrupter.WaitUntilKilled(poll)) ended = follower.Look();
     // What `local` does when it is started again after a crash. Before the calls in work end: of
     // what a dead process had found out nothing is told.
     absl::Status revoked;

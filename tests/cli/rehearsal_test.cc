@@ -65,7 +65,7 @@ TEST(InterrupterTest, OtherCommitsAreNoProgress) {
 
 // Of what a dead process had found out nothing may be told.
 TEST(InterrupterTest, WhatWasInWorkIsHeldUntilReleased) {
-  Interrupter interrupter(absl::InfiniteDuration(), "advance");
+  Interrupter interrupter(absl::Seconds(60), "advance");
   std::atomic<bool> returned = false;
   std::jthread worker([&] {
     EXPECT_FALSE(interrupter.MayCall(Call("SELECT 1")));

@@ -50,32 +50,35 @@ rows: {t: [{id: 1}, {id: 2}, {id: 3}, {id: 4}, {id: 5}]}
 expect: {t: [{id: 1, n: 1}, {id: 2, n: 1}, {id: 3, n: 1}, {id: 4, n: 1}, {id: 5, n: 1}]}
 )";
 
-TEST_F(AuthoringTest, EachKindIsValidAsWrittenAndItsTestPasses) {
-  for (const std::string kind :
-       {"backfill", "copy", "delete", "insert", "normalise", "counter", "once"}) {
-    SCOPED_TRACE(kind);
-    const RunResult made = Dunlin({"new", "a_" + kind, "--kind", kind, "--table", "reservations",
-                                   "--dir", folder_ + "/" + kind, "-o", "json"});
-    ASSERT_EQ(made.exit_code, 0) << made.output;
-    const auto files = nlohmann::json::parse(made.output)["files"];
-    EXPECT_EQ(files.size(), kind == "copy" ? 4u : 2u);
-    const std::string path = files[0];
-    const RunResult checked = Dunlin({"check", path});
-    EXPECT_EQ(checked.exit_code, 0) << checked.output;
-    EXPECT_THAT(checked.output, Not(HasSubstr("warning")));
-    const RunResult tested = TestIt(path);
-    EXPECT_EQ(tested.exit_code, 0) << tested.output;
-    EXPECT_THAT(tested.output, AllOf(HasSubstr("at once"), HasSubstr("interrupted at every step"),
-                                     HasSubstr("twice")));
-    if (kind != "once") {
-      EXPECT_THAT(tested.output, AllOf(HasSubstr("in batches of 1 row"), HasSubstr("in 3 shards")));
-    }
-    if (kind == "copy" || kind == "counter" || kind == "insert") {
-      EXPECT_THAT(Read(path), HasSubstr("\nlock: true\n"));
-    }
+class KindTest : public AuthoringTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(KindTest, IsValidAsWrittenAndItsTestPasses) {
+  const std::string kind = GetParam();
+  const RunResult made = Dunlin({"new", "a_" + kind, "--kind", kind, "--table", "reservations",
+                                 "--dir", folder_, "-o", "json"});
+  ASSERT_EQ(made.exit_code, 0) << made.output;
+  const auto files = nlohmann::json::parse(made.output)["files"];
+  EXPECT_EQ(files.size(), kind == "copy" ? 4u : 2u);
+  const std::string path = files[0];
+  const RunResult checked = Dunlin({"check", path});
+  EXPECT_EQ(checked.exit_code, 0) << checked.output;
+  EXPECT_THAT(checked.output, Not(HasSubstr("warning")));
+  const RunResult tested = TestIt(path);
+  EXPECT_EQ(tested.exit_code, 0) << tested.output;
+  EXPECT_THAT(tested.output, AllOf(HasSubstr("at once"), HasSubstr("interrupted at every step"),
+                                   HasSubstr("twice")));
+  if (kind != "once") {
+    EXPECT_THAT(tested.output, AllOf(HasSubstr("in batches of 1 row"), HasSubstr("in 3 shards")));
+  }
+  if (kind == "copy" || kind == "counter" || kind == "insert") {
+    EXPECT_THAT(Read(path), HasSubstr("\nlock: true\n"));
   }
   EXPECT_THAT(Databases(), IsEmpty());
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, KindTest,
+                         ::testing::Values("backfill", "copy", "delete", "insert", "normalise",
+                                           "counter", "once"));
 
 // As a newcomer fills it in: other columns, another schema, a table that needs quotes.
 TEST_F(AuthoringTest, AFilledInTemplateTestsWhatItSays) {
