@@ -146,14 +146,15 @@ TEST_F(AuthoringTest, TheCopysTriggerKeepsTheCopyUpToDate) {
 
 TEST_F(AuthoringTest, ATestRunsOnAScratchServerOfItsOwn) {
   const std::string path = WriteBoth("UPDATE t SET n = n + 1 WHERE :batch", kCounting);
-  const RunResult tested = Dunlin({"test", path, "-o", "json"});
-  EXPECT_EQ(tested.exit_code, 0) << tested.output;
-  const auto result = nlohmann::json::parse(tested.output);
+  Process process({Binary("dunlin"), "test", path, "-o", "json"});
+  EXPECT_EQ(process.Wait(absl::Minutes(2)), 0) << process.Output();
+  const auto result = nlohmann::json::parse(process.Output());
   EXPECT_EQ(result["ok"], true);
   EXPECT_EQ(result["cases"][0]["ways"].size(), 6u);
+  const std::string its = absl::StrCat("dunlin_scratch_", process.pid(), "_");
   for (const std::string where : {"/tmp", "/dev/shm"}) {
     for (const auto& entry : std::filesystem::directory_iterator(where))
-      EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("dunlin_test_"))) << where;
+      EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr(its))) << where;
   }
 }
 
