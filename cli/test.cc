@@ -242,7 +242,10 @@ void PrintCase(const TestCase& one, const std::vector<Way>& ways, absl::Duration
   for (const Way& way : ways) {
     if (!way.ok()) PrintFailure(way);
   }
-  if (ways.front().ok() && ways.size() > 1) std::cout << kWhyWaysDiffer;
+  const bool by_way =
+      ways.front().ok() && std::any_of(ways.begin(), ways.end(),
+                                       [](const Way& way) { return !way.differences.empty(); });
+  if (by_way) std::cout << kWhyWaysDiffer;
   std::cout << std::flush;
 }
 

@@ -1,6 +1,9 @@
 #include "cli/rehearsal/interrupter.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+
+#include "common/clock.h"
 
 namespace dunlin::cli {
 namespace {
@@ -12,34 +15,63 @@ std::string TextOf(const std::vector<pg::Command>& commands) {
   return text;
 }
 
-bool Committed(const std::vector<pg::Outcome>& outcomes) {
+// Whether a lost answer leaves in doubt what was done; where nothing was, a call that is lost
+// before it is sent is the same.
+bool ChangesSomething(const std::vector<pg::Outcome>& outcomes) {
   for (const pg::Outcome& outcome : outcomes) {
-    if (outcome.status.ok() && outcome.result.command_tag == "COMMIT") return true;
+    const absl::string_view tag = outcome.result.command_tag;
+    if (!outcome.status.ok()) continue;
+    if (tag == "COMMIT" || absl::StartsWith(tag, "UPDATE") || absl::StartsWith(tag, "INSERT") ||
+        absl::StartsWith(tag, "DELETE"))
+      return true;
   }
   return false;
 }
 
 }  // namespace
 
+bool Interrupter::Committed(const std::vector<pg::Command>& commands,
+                            const std::vector<pg::Outcome>& outcomes) const {
+  bool checkpoint = false;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    checkpoint = checkpoint || commands[i].statement.name == checkpoint_;
+    if (checkpoint && outcomes[i].status.ok() && outcomes[i].result.command_tag == "COMMIT")
+      return true;
+  }
+  return false;
+}
+
 bool Interrupter::MayCall(const std::vector<pg::Command>& commands) {
   MutexLock lock(mutex_);
-  return !killed_ && !Kill(absl::StrCat("before ", TextOf(commands)));
+  if (!killed_ && !Kill(absl::StrCat("before ", TextOf(commands)))) return true;
+  Hold();
+  return false;
 }
 
 bool Interrupter::MayAnswer(const std::vector<pg::Command>& commands,
                             const std::vector<pg::Outcome>& outcomes) {
   MutexLock lock(mutex_);
-  if (killed_) return false;
-  const bool lost = Kill(absl::StrCat("behind ", TextOf(commands)));
-  if (Committed(outcomes)) ++commits_;
+  const bool lost =
+      killed_ || (ChangesSomething(outcomes) && Kill(absl::StrCat("behind ", TextOf(commands))));
+  if (Committed(commands, outcomes)) ++batches_;
+  if (lost) Hold();
   return !lost;
 }
 
 bool Interrupter::Kill(const std::string& step) {
-  if (!met_.insert(absl::StrCat(commits_, " ", step)).second) return false;
+  if (!met_.insert(absl::StrCat(batches_, " ", step)).second) return false;
   killed_ = true;
   changed_.NotifyAll();
   return true;
+}
+
+void Interrupter::Hold() {
+  const absl::Duration until = SystemClock().Monotonic() + hold_;
+  while (killed_ && !released_) {
+    const absl::Duration left = until - SystemClock().Monotonic();
+    if (left <= absl::ZeroDuration()) return;
+    changed_.WaitFor(mutex_, left);
+  }
 }
 
 bool Interrupter::killed() const {
@@ -53,9 +85,16 @@ bool Interrupter::WaitUntilKilled(absl::Duration timeout) const {
   return killed_;
 }
 
+void Interrupter::Release() {
+  MutexLock lock(mutex_);
+  released_ = true;
+  changed_.NotifyAll();
+}
+
 void Interrupter::Revive() {
   MutexLock lock(mutex_);
-  killed_ = false;
+  killed_ = released_ = false;
+  changed_.NotifyAll();
 }
 
 int Interrupter::kills() const {

@@ -12,6 +12,7 @@
 #include "cli/rehearsal/interrupter.h"
 
 #include "agent/agent.h"
+#include "agent/ledger/statements.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/migration/test_file.h"
@@ -26,7 +27,11 @@ constexpr absl::Duration kStandsStill = absl::Seconds(30);
 // How long a run that waits for something of its own file (`requires`) is waited for: nobody is
 // there to bring it about.
 constexpr absl::Duration kWaitsForNothing = absl::Seconds(3);
-constexpr absl::Duration kPoll = absl::Milliseconds(5);
+// Of a call of the process that is gone: far longer than it takes to revoke its leases.
+constexpr absl::Duration kHold = absl::Seconds(10);
+// A look is a transaction of the store. A kill wakes the one who waits for it at once.
+constexpr absl::Duration kPoll = absl::Milliseconds(25);
+constexpr absl::Duration kPollBetweenKills = absl::Milliseconds(100);
 
 // Follows a run by asking for it: the coordinator is in this process.
 class Follower {
@@ -110,7 +115,7 @@ absl::StatusOr<Rehearsed> Rehearse(const Secret& dsn, const std::string& databas
   const auto channel = coordinator->InProcessChannel();
   Client client({channel}, absl::StrCat("scratch database ", database));
   DUNLIN_ASSIGN_OR_RETURN(const std::string run, Start(client, name, definition, options));
-  Interrupter interrupter;
+  Interrupter interrupter(kHold, agent::sql::kAdvance.name);
   Follower follower(client, run);
   std::optional<absl::StatusOr<pb::Run>> ended;
   while (!ended) {
@@ -125,12 +130,17 @@ absl::StatusOr<Rehearsed> Rehearse(const Secret& dsn, const std::string& databas
                             .shards = options.shards,
                             .watch = options.interrupted ? &interrupter : nullptr}));
     std::jthread worker([&](std::stop_token stop) { agent->Run(stop); });
-    while (!ended && !interrupter.WaitUntilKilled(kPoll)) ended = follower.Look();
+    const absl::Duration poll = options.interrupted ? kPollBetweenKills : kPoll;
+    while (!ended && !interrupter.WaitUntilKilled(poll)) ended = follower.Look();
+    // What `local` does when it is started again after a crash. Before the calls in work end: of
+    // what a dead process had found out nothing is told.
+    absl::Status revoked;
+    if (!ended) revoked = coordinator->RevokeAllLeases("interrupted by the test");
+    interrupter.Release();
     worker.request_stop();
     worker.join();
     if (ended) break;
-    // What `local` does when it is started again after a crash.
-    DUNLIN_RETURN_IF_ERROR(coordinator->RevokeAllLeases("interrupted by the test"));
+    DUNLIN_RETURN_IF_ERROR(revoked);
     follower.Interruption();
     interrupter.Revive();
     ended = follower.Look();

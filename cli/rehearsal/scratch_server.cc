@@ -173,7 +173,8 @@ absl::StatusOr<std::unique_ptr<ScratchServer>> ScratchServer::Start() {
 
 absl::Status ScratchServer::StartServer(const std::string& bin) {
   DUNLIN_ASSIGN_OR_RETURN(const Account account, FindAccount());
-  std::string pattern = (ScratchRoot() / "dunlin_test_XXXXXX").string();
+  std::string pattern =
+      (ScratchRoot() / absl::StrCat("dunlin_scratch_", getpid(), "_XXXXXX")).string();
   if (mkdtemp(pattern.data()) == nullptr)
     return absl::UnavailableError(absl::StrCat("cannot make a folder ", pattern));
   folder_ = pattern;
@@ -228,7 +229,10 @@ void ScratchServer::StopServer() {
 }
 
 ScratchServer::~ScratchServer() {
-  if (!folder_.empty()) return StopServer();
+  if (!folder_.empty()) {
+    StopServer();
+    return;
+  }
   const std::vector<std::string> left = databases_;
   for (const std::string& database : left) {
     if (const absl::Status dropped = Drop(database); !dropped.ok())

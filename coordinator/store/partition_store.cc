@@ -47,6 +47,7 @@ std::string GapIn(const Shards& shards) {
   return "";
 }
 
+// Where the partition that the store has was read last.
 absl::Status MarkPlannedOn(Transaction& tx, RunEditor& run,
                            const agent_pb::TargetIdentity& server) {
   run.planned_timeline = server.timeline();

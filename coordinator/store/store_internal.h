@@ -32,9 +32,6 @@ absl::StatusOr<std::vector<std::string>> ReachableTargets(
 // not. Behind the run's lock. CheckTarget()'s error.
 absl::StatusOr<bool> CheckReporter(Transaction& tx, const RunEditor& run,
                                    const agent_pb::TargetIdentity& from);
-// Where the partition that the store has was read last.
-absl::Status MarkPlannedOn(Transaction& tx, RunEditor& run, const agent_pb::TargetIdentity& server);
-
 // Revokes one lease of a run, or all ("").
 absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& lease_id,
                           const std::string& why);

@@ -1,6 +1,9 @@
 // The parts of `dunlin test` that need no database.
 #include "cli/rehearsal/rehearsal.h"
 
+#include <atomic>
+#include <thread>
+
 #include "cli/rehearsal/interrupter.h"
 #include "cli/rehearsal/scratch_database.h"
 #include <gmock/gmock.h>
@@ -21,28 +24,58 @@ std::vector<pg::Outcome> Answer(const std::string& tag) {
 }
 
 TEST(InterrupterTest, KillsOnceBeforeACallAndOnceBehindIt) {
-  Interrupter interrupter;
+  Interrupter interrupter(absl::ZeroDuration(), "advance");
   EXPECT_FALSE(interrupter.MayCall(Call("SELECT 1")));
   EXPECT_TRUE(interrupter.killed());
   EXPECT_FALSE(interrupter.MayCall(Call("SELECT 2"))) << "the process is gone";
   interrupter.Revive();
   EXPECT_TRUE(interrupter.MayCall(Call("SELECT 1")));
-  EXPECT_FALSE(interrupter.MayAnswer(Call("SELECT 1"), Answer("SELECT 1")));
+  EXPECT_TRUE(interrupter.MayAnswer(Call("SELECT 1"), Answer("SELECT 1"))) << "nothing in doubt";
+  EXPECT_FALSE(interrupter.MayAnswer(Call("SELECT 1"), Answer("UPDATE 1")));
   interrupter.Revive();
   EXPECT_TRUE(interrupter.MayCall(Call("SELECT 1")));
-  EXPECT_TRUE(interrupter.MayAnswer(Call("SELECT 1"), Answer("SELECT 1"))) << "met before";
+  EXPECT_TRUE(interrupter.MayAnswer(Call("SELECT 1"), Answer("UPDATE 1"))) << "met before";
   EXPECT_EQ(interrupter.kills(), 2);
 }
 
-TEST(InterrupterTest, TheSameCallBehindACommitIsAnotherStep) {
-  Interrupter interrupter;
+TEST(InterrupterTest, TheSameCallBehindABatchIsAnotherStep) {
+  Interrupter interrupter(absl::ZeroDuration(), "advance");
+  const std::vector<pg::Command> batch = {{.statement = {"advance", "SELECT 1"}},
+                                          {.statement = {"", "COMMIT"}}};
+  const std::vector<pg::Outcome> answers = {{},
+                                            {.status = {}, .result = {.command_tag = "COMMIT"}}};
+  EXPECT_FALSE(interrupter.MayCall(batch));
+  interrupter.Revive();
+  EXPECT_TRUE(interrupter.MayCall(batch));
+  // It was committed, whether the answer arrives or not.
+  EXPECT_FALSE(interrupter.MayAnswer(batch, answers));
+  interrupter.Revive();
+  EXPECT_FALSE(interrupter.MayCall(batch));
+}
+
+TEST(InterrupterTest, OtherCommitsAreNoProgress) {
+  Interrupter interrupter(absl::ZeroDuration(), "advance");
   EXPECT_FALSE(interrupter.MayCall(Call("COMMIT")));
   interrupter.Revive();
   EXPECT_TRUE(interrupter.MayCall(Call("COMMIT")));
-  // It was committed, whether the answer arrives or not.
   EXPECT_FALSE(interrupter.MayAnswer(Call("COMMIT"), Answer("COMMIT")));
   interrupter.Revive();
-  EXPECT_FALSE(interrupter.MayCall(Call("COMMIT")));
+  EXPECT_TRUE(interrupter.MayCall(Call("COMMIT"))) << "else the work would never end";
+}
+
+// Of what a dead process had found out nothing may be told.
+TEST(InterrupterTest, WhatWasInWorkIsHeldUntilReleased) {
+  Interrupter interrupter(absl::Seconds(60), "advance");
+  std::atomic<bool> returned = false;
+  std::jthread worker([&] {
+    EXPECT_FALSE(interrupter.MayCall(Call("SELECT 1")));
+    returned = true;
+  });
+  while (!interrupter.WaitUntilKilled(absl::Seconds(1))) continue;
+  EXPECT_FALSE(returned);
+  interrupter.Release();
+  worker.join();
+  EXPECT_TRUE(interrupter.killed());
 }
 
 TEST(SnapshotTest, DifferencesAreOfRowsAndOfHowOftenTheyAreThere) {

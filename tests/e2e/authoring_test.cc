@@ -50,39 +50,43 @@ rows: {t: [{id: 1}, {id: 2}, {id: 3}, {id: 4}, {id: 5}]}
 expect: {t: [{id: 1, n: 1}, {id: 2, n: 1}, {id: 3, n: 1}, {id: 4, n: 1}, {id: 5, n: 1}]}
 )";
 
-TEST_F(AuthoringTest, EachKindIsValidAsWrittenAndItsTestPasses) {
-  for (const std::string kind :
-       {"backfill", "copy", "delete", "insert", "normalise", "counter", "once"}) {
-    SCOPED_TRACE(kind);
-    const RunResult made = Dunlin({"new", "a_" + kind, "--kind", kind, "--table", "reservations",
-                                   "--dir", folder_ + "/" + kind, "-o", "json"});
-    ASSERT_EQ(made.exit_code, 0) << made.output;
-    const auto files = nlohmann::json::parse(made.output)["files"];
-    EXPECT_EQ(files.size(), kind == "copy" ? 4u : 2u);
-    const std::string path = files[0];
-    const RunResult checked = Dunlin({"check", path});
-    EXPECT_EQ(checked.exit_code, 0) << checked.output;
-    EXPECT_THAT(checked.output, Not(HasSubstr("warning")));
-    const RunResult tested = TestIt(path);
-    EXPECT_EQ(tested.exit_code, 0) << tested.output;
-    EXPECT_THAT(tested.output, AllOf(HasSubstr("at once"), HasSubstr("interrupted at every step"),
-                                     HasSubstr("twice")));
-    if (kind != "once") {
-      EXPECT_THAT(tested.output, AllOf(HasSubstr("in batches of 1 row"), HasSubstr("in 3 shards")));
-    }
-    if (kind == "copy" || kind == "counter" || kind == "insert") {
-      EXPECT_THAT(Read(path), HasSubstr("\nlock: true\n"));
-    }
+class KindTest : public AuthoringTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(KindTest, IsValidAsWrittenAndItsTestPasses) {
+  const std::string kind = GetParam();
+  const RunResult made = Dunlin({"new", "a_" + kind, "--kind", kind, "--table", "reservations",
+                                 "--dir", folder_, "-o", "json"});
+  ASSERT_EQ(made.exit_code, 0) << made.output;
+  const auto files = nlohmann::json::parse(made.output)["files"];
+  EXPECT_EQ(files.size(), kind == "copy" ? 4u : 2u);
+  const std::string path = files[0];
+  const RunResult checked = Dunlin({"check", path});
+  EXPECT_EQ(checked.exit_code, 0) << checked.output;
+  EXPECT_THAT(checked.output, Not(HasSubstr("warning")));
+  const RunResult tested = TestIt(path);
+  EXPECT_EQ(tested.exit_code, 0) << tested.output;
+  EXPECT_THAT(tested.output, AllOf(HasSubstr("at once"), HasSubstr("interrupted at every step"),
+                                   HasSubstr("twice")));
+  if (kind != "once") {
+    EXPECT_THAT(tested.output, AllOf(HasSubstr("in batches of 1 row"), HasSubstr("in 3 shards")));
+  }
+  if (kind == "copy" || kind == "counter" || kind == "insert") {
+    EXPECT_THAT(Read(path), HasSubstr("\nlock: true\n"));
   }
   EXPECT_THAT(Databases(), IsEmpty());
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, KindTest,
+                         ::testing::Values("backfill", "copy", "delete", "insert", "normalise",
+                                           "counter", "once"));
 
 // As a newcomer fills it in: other columns, another schema, a table that needs quotes.
 TEST_F(AuthoringTest, AFilledInTemplateTestsWhatItSays) {
   const RunResult made =
       Dunlin({"new", "cancel", "--table", "shop.\"Old Orders\"", "--dir", folder_, "-o", "json"});
   ASSERT_EQ(made.exit_code, 0) << made.output;
-  for (const std::string path : nlohmann::json::parse(made.output)["files"]) {
+  const auto written = nlohmann::json::parse(made.output)["files"];
+  for (const std::string path : written) {
     const std::string filled = absl::StrReplaceAll(
         Read(path), {{"old_column", "email"}, {"new_column", "\"Email\""}, {"upper(", "lower("}});
     const bool test = absl::StrContains(path, ".test.");
@@ -120,8 +124,8 @@ TEST_F(AuthoringTest, TheCopysTriggerKeepsTheCopyUpToDate) {
       {"new", "split", "--kind", "copy", "--table", "orders", "--dir", folder_, "-o", "json"});
   ASSERT_EQ(made.exit_code, 0) << made.output;
   std::map<std::string, std::string> files;
-  for (const std::string path : nlohmann::json::parse(made.output)["files"])
-    files[path.substr(path.find("_split.") + 7)] = path;
+  const auto written = nlohmann::json::parse(made.output)["files"];
+  for (const std::string path : written) files[path.substr(path.find("_split.") + 7)] = path;
   server_.Exec("app",
                "CREATE TABLE orders (id bigint PRIMARY KEY, old_column text);"
                "CREATE TABLE orders_copy (id bigint PRIMARY KEY, old_column text);"
@@ -142,14 +146,15 @@ TEST_F(AuthoringTest, TheCopysTriggerKeepsTheCopyUpToDate) {
 
 TEST_F(AuthoringTest, ATestRunsOnAScratchServerOfItsOwn) {
   const std::string path = WriteBoth("UPDATE t SET n = n + 1 WHERE :batch", kCounting);
-  const RunResult tested = Dunlin({"test", path, "-o", "json"});
-  EXPECT_EQ(tested.exit_code, 0) << tested.output;
-  const auto result = nlohmann::json::parse(tested.output);
+  Process process({Binary("dunlin"), "test", path, "-o", "json"});
+  EXPECT_EQ(process.Wait(absl::Minutes(2)), 0) << process.Output();
+  const auto result = nlohmann::json::parse(process.Output());
   EXPECT_EQ(result["ok"], true);
   EXPECT_EQ(result["cases"][0]["ways"].size(), 6u);
+  const std::string its = absl::StrCat("dunlin_scratch_", process.pid(), "_");
   for (const std::string where : {"/tmp", "/dev/shm"}) {
     for (const auto& entry : std::filesystem::directory_iterator(where))
-      EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("dunlin_test_"))) << where;
+      EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr(its))) << where;
   }
 }
 
