@@ -216,7 +216,7 @@ TEST_F(FailoverTest, AReportFromALaterTimelineIsHowTheStoreHearsOfIt) {
   ScriptedAgent agent(*port_, ledger, {.rows_per_batch = 100});
   ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
   agent.Acquire();
-  ASSERT_EQ(agent.shards_held(), 1);
+  ASSERT_GE(agent.shards_held(), 1);
   agent.options().timeline = 2;
   agent.Work();
   EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.shard WHERE done"), 0);

@@ -295,7 +295,8 @@ TEST_F(LeaseTest, TheSameTimelineWithoutTheRunsRecordFailsTheRun) {
   ledger.Forget();
   for (int i = 0; i < 20 && State(*store_) != "FAILED"; ++i) agent.Step();
   EXPECT_EQ(State(*store_), "FAILED");
-  EXPECT_THAT(Get(*store_).error(), HasSubstr("the ledger has lost its record of this run"));
+  EXPECT_THAT(Get(*store_).error(),
+              HasSubstr("has lost its record of this run, on the server where it was planned"));
 }
 
 TEST_F(LeaseTest, MalformedIdsAreTheCallersMistake) {

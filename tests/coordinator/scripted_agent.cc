@@ -213,6 +213,7 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
       request->mutable_preflight()->set_foreign_transactions(options_.foreign_transactions);
       return;
     case agent_pb::TASK_KIND_PLAN:
+      request->mutable_plan();  // also of an empty table
       for (auto& shard : ledger_.Plan(task.step(), "public.t")) {
         request->mutable_plan()->set_rows_total(request->plan().rows_total() + shard.rows_total());
         *request->mutable_plan()->add_shards() = shard;
