@@ -51,9 +51,13 @@ struct Agent::Impl {
       : options(std::move(options_in)),
         clock(clock_in),
         client(options.coordinators),
-        definitions(options.migrations_dir, options.any_migration) {
-    for (const auto& [name, dsn] : options.targets) sessions.emplace(name, SessionFactory(dsn));
-    for (const auto& [name, factory] : sessions) {
+        definitions(options.migrations_dir, options.any_migration),
+        sizes(options.batch_rows) {
+    for (const auto& [name, dsn] : options.targets) {
+      sessions.emplace(name, SessionFactory(dsn, options.watch));
+      unwatched.emplace(name, SessionFactory(dsn));
+    }
+    for (const auto& [name, factory] : unwatched) {
       monitors.push_back(std::make_unique<TargetMonitor>(name, factory, clock));
     }
     ControlLoop::Options control_options{
@@ -69,7 +73,7 @@ struct Agent::Impl {
           if (desk != desks.end()) desk->second->Take(std::move(task));
         },
         clock);
-    for (const auto& [name, factory] : sessions) {
+    for (const auto& [name, factory] : unwatched) {
       desks.emplace(name,
                     std::make_unique<TargetDesk>(
                         factory, [this](const TargetTask& task, const TargetTaskResult& result) {
@@ -141,7 +145,8 @@ struct Agent::Impl {
                               .task = task,
                               .definition = definition,
                               .sessions = factory,
-                              .clock = clock};
+                              .clock = clock,
+                              .shards = options.shards};
     const TaskResult result = RunTask(context);
     if (std::holds_alternative<std::monostate>(result)) {
       Release(handle, {}, {});
@@ -240,7 +245,7 @@ struct Agent::Impl {
   DefinitionSource definitions;
   CrashMemory crashes;
   SizeMemory sizes;
-  std::map<std::string, SessionFactory> sessions;
+  std::map<std::string, SessionFactory> sessions, unwatched;
   std::vector<std::unique_ptr<TargetMonitor>> monitors;
   Mutex mutex;
   CondVar queued;

@@ -57,9 +57,9 @@ absl::Status PlanRelation(const TaskContext& context, pg::Connection& connection
                           const StepDefinition& step, const Relation& relation,
                           const BoundParameters& parameters, Plan& plan) {
   DUNLIN_ASSIGN_OR_RETURN(const Filter filter, MakeFilter(context, step, relation, parameters));
-  DUNLIN_ASSIGN_OR_RETURN(
-      KeyPlan keys, PlanKeySpace(connection, relation, filter,
-                                 context.definition.limits.concurrency, context.task.shards_max));
+  DUNLIN_ASSIGN_OR_RETURN(KeyPlan keys, PlanKeySpace(connection, relation, filter,
+                                                     context.definition.limits.concurrency,
+                                                     context.task.shards_max, context.shards));
   OptionalKey lower;
   const auto count = static_cast<int64_t>(keys.uppers.size());
   for (KeyText& upper : keys.uppers) {

@@ -105,7 +105,8 @@ int ShardCountFor(int64_t rows, int slots, int shards_max) {
 }
 
 absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
-                                     const Filter& filter, int slots, int shards_max) {
+                                     const Filter& filter, int slots, int shards_max,
+                                     int shards_min) {
   const pg::CallOptions options{.timeout = kPlanTimeout};
   KeyPlan plan;
   DUNLIN_ASSIGN_OR_RETURN(
@@ -136,7 +137,7 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   const auto rows_all = static_cast<int64_t>(static_cast<double>(counted.Int(0, 0)) * scale);
   plan.rows_total = static_cast<int64_t>(static_cast<double>(counted.Int(0, 1)) * scale);
 
-  const int shards = ShardCountFor(rows_all, slots, shards_max);
+  const int shards = std::max(ShardCountFor(rows_all, slots, shards_max), shards_min);
   if (shards > 1) {
     const double rows_per_block =
         std::max(1.0, static_cast<double>(rows_all) / static_cast<double>(blocks));

@@ -34,9 +34,11 @@ int ShardCountFor(int64_t rows, int slots, int shards_max);
 // the server), a few rows of each, never by reading the table. It needs no statistics, works for
 // any orderable key, and a live row has the same chance to be in the sample wherever it lies. With
 // b blocks a shard, sizes differ by about 1/sqrt(b) when the heap is in key order (the worst case);
-// 128 blocks a shard: 9 %. A table of fewer blocks than are sampled is read whole.
+// 128 blocks a shard: 9 %. A table of fewer blocks than are sampled is read whole. `shards_min`: so
+// many at least, if there are so many keys.
 absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
-                                     const Filter& filter, int slots, int shards_max);
+                                     const Filter& filter, int slots, int shards_max,
+                                     int shards_min = 1);
 
 // A key near the middle of (from, upper], for a split; nullopt when too little is left.
 // `rows_left`: an estimate.

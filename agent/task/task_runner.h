@@ -21,6 +21,8 @@ struct TaskContext {
   const Definition& definition;
   const SessionFactory& sessions;
   Clock& clock;
+  // Of a plan, at least; 0 = as many as the rows are worth.
+  int shards = 0;
 };
 
 // Runs one leased task; see the functions below. monostate: the lease is lost, or the outcome is in

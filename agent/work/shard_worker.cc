@@ -177,7 +177,8 @@ int64_t ShardWorker::RowsLeft() const {
 
 int64_t ShardWorker::RowsForNextBatch() const {
   const WorkLimits limits = handle_.limits();
-  int64_t rows = std::min(sizer_.rows(), RateLimiter::MaxRows(limits.rows_per_second));
+  const int64_t sized = sizes_.fixed_rows() > 0 ? sizes_.fixed_rows() : sizer_.rows();
+  int64_t rows = std::min(sized, RateLimiter::MaxRows(limits.rows_per_second));
   if (bisector_.active()) rows = std::min(rows, bisector_.FindRows());
   return std::max<int64_t>(1, std::min(rows, handle_.RowsAllowed()));
 }
