@@ -2,19 +2,18 @@
 
 #include <algorithm>
 #include <limits>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include <yaml-cpp/eventhandler.h>
 
 #include "common/limits.h"
 #include "common/migration/name.h"
 #include "common/migration/raw_text.h"
 #include "common/migration/step_parser.h"
+#include "common/migration/yaml_document.h"
 #include "common/migration/yaml_fields.h"
 
 namespace dunlin {
@@ -66,51 +65,6 @@ const FieldNames& LimitNames() {
                      .later = {"wal_bytes_per_second", "priority"},
                      .top_only = {}};
   return *names;
-}
-
-// Notes where the document that was read last begins.
-class DocumentStart : public YAML::EventHandler {
- public:
-  const YAML::Mark& mark() const { return mark_; }
-  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-
- private:
-  YAML::Mark mark_ = YAML::Mark::null_mark();
-};
-
-// The only place where yaml-cpp may throw. The file's one document; nothing when a problem was
-// added. Not YAML::LoadAll: behind a stray '}' it makes empty documents for ever (0.7).
-std::optional<YAML::Node> Load(ProblemList& problems) {
-  const std::string text(problems.text());
-  try {
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    DocumentStart document;
-    if (parser.HandleNextDocument(document) && parser.HandleNextDocument(document)) {
-      problems.Add(
-          document.mark(), "",
-          "the YAML document ends before this; what follows is a second one or broken, and a "
-          "file is one migration, so one document");
-      return std::nullopt;
-    }
-    return YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    problems.Add(error.mark, "", absl::StrCat("the YAML is broken: ", error.msg));
-  } catch (const std::exception& error) {
-    problems.AddForFile(absl::StrCat("the YAML cannot be read: ", error.what()));
-  }
-  return std::nullopt;
 }
 
 class DefinitionReader {
@@ -379,7 +333,7 @@ class DefinitionReader {
 void ParseInto(Definition& definition, ProblemList& problems) {
   CheckRawText(problems);
   if (!problems.empty()) return;
-  const std::optional<YAML::Node> root = Load(problems);
+  const std::optional<YAML::Node> root = LoadDocument(problems);
   if (!root) return;
   if (root->IsNull()) {
     problems.AddForFile("the file is empty; expected a migration, at least description and batch");
