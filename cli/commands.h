@@ -55,6 +55,23 @@ int RunEvents(const GlobalOptions& global, const std::string& run, bool all);
 int RunWatch(const GlobalOptions& global, const std::string& run, int64_t from_revision);
 int RunAgents(const GlobalOptions& global);
 int RunCheck(const GlobalOptions& global, const std::vector<std::string>& files);
+struct NewOptions {
+  std::string name;  // "<snake_name>", or with a version in front
+  std::string table;
+  std::string kind = "backfill";
+  std::string folder = "db/data_migrations";
+  bool with_test = true;
+};
+// Exit code 5: a file of that name is there already.
+int RunNew(const GlobalOptions& global, const NewOptions& options);
+
+struct TestOptions {
+  std::vector<std::string> files;  // migrations, or their tests
+  std::string server;              // DSN or @FILE; empty = one of its own
+};
+// Exit codes: 1 a case failed, 2 a file is wrong, 4 no scratch database to be had, 5 none may be
+// made.
+int RunTest(const GlobalOptions& global, const TestOptions& options);
 int RunLedgerSql(const std::string& role);
 
 struct LocalOptions {

@@ -34,6 +34,8 @@ struct Everything {
   StartOptions start;
   LocalOptions local;
   GateOptions gate;
+  NewOptions made;
+  TestOptions test;
   std::vector<std::string> sets, files;
   std::string run, reason, role;
   std::string folder = "db/data_migrations";
@@ -221,6 +223,41 @@ void AddQuarantine(CLI::App& app, Everything& all) {
   });
 }
 
+void AddWriting(CLI::App& app, Everything& all) {
+  CLI::App* made = AddCommand(
+      app, "new",
+      "write a migration and its test from a template, with comments that say how to finish them",
+      "dunlin new backfill_cancelled_on --table reservations");
+  made->add_option("NAME", all.made.name,
+                   "such as backfill_cancelled_on; its version is put before")
+      ->required();
+  made->add_option("--table", all.made.table, "the table whose rows it goes over");
+  made->add_option("--kind", all.made.kind,
+                   "backfill: fill a column; copy: rows into another table, with a trigger that "
+                   "keeps it up to date; delete; insert: a row of another table for each; "
+                   "normalise: values into a table of their own; counter: count rows of another "
+                   "table; once: a few statements without batches")
+      ->check(
+          CLI::IsMember({"backfill", "copy", "delete", "insert", "normalise", "counter", "once"}))
+      ->capture_default_str();
+  made->add_option("--dir", all.made.folder, "where to write them")->capture_default_str();
+  made->add_flag("!--no-test", all.made.with_test, "only the migration");
+  made->callback([&all] { all.chosen = [&all] { return RunNew(all.global, all.made); }; });
+
+  CLI::App* test = AddCommand(
+      app, "test",
+      "run the tests beside migrations (NAME.test.yaml) in scratch databases: at once, in batches "
+      "of 1, 2 and 1000 rows, in several shards, interrupted at every step, and twice if the file "
+      "says `idempotent: true`; all must end with the same rows",
+      "dunlin test db/data_migrations/20261123120000_x.yaml");
+  test->add_option("FILE", all.test.files, "migration files, or their tests")->required();
+  test->add_option("--server", all.test.server,
+                   "DSN or @FILE of a server where the role may create databases; without it a "
+                   "scratch server is started from the PostgreSQL that is installed here")
+      ->envname("DUNLIN_TEST_SERVER");
+  test->callback([&all] { all.chosen = [&all] { return RunTest(all.global, all.test); }; });
+}
+
 void AddLooking(CLI::App& app, Everything& all) {
   CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run",
                                 "dunlin status 20261123120000 -o json");
@@ -272,6 +309,7 @@ int Main(int argc, char** argv) {
   AddDriving(app, all);
   AddQuarantine(app, all);
   AddGate(app, all);
+  AddWriting(app, all);
   AddLooking(app, all);
   try {
     app.parse(argc, argv);
