@@ -54,7 +54,13 @@ int RunShow(const GlobalOptions& global, const std::string& run);
 int RunEvents(const GlobalOptions& global, const std::string& run, bool all);
 int RunWatch(const GlobalOptions& global, const std::string& run, int64_t from_revision);
 int RunAgents(const GlobalOptions& global);
-int RunCheck(const GlobalOptions& global, const std::vector<std::string>& files);
+struct CheckOptions {
+  std::vector<std::string> files;
+  std::map<std::string, std::string> parameters;  // as `start` takes them
+  bool show_rows = false;                         // also when it is no terminal that reads
+};
+// Exit code 1: a finding is an error.
+int RunCheck(const GlobalOptions& global, const CheckOptions& options);
 struct NewOptions {
   std::string name;  // "<snake_name>", or with a version in front
   std::string table;

@@ -36,6 +36,7 @@ struct Everything {
   GateOptions gate;
   NewOptions made;
   TestOptions test;
+  CheckOptions check;
   std::vector<std::string> sets, files;
   std::string run, reason, role;
   std::string folder = "db/data_migrations";
@@ -258,6 +259,27 @@ void AddWriting(CLI::App& app, Everything& all) {
   test->callback([&all] { all.chosen = [&all] { return RunTest(all.global, all.test); }; });
 }
 
+void AddCheck(CLI::App& app, Everything& all) {
+  CLI::App* check = AddCommand(
+      app, "check",
+      "validate files; with --database also against it: plans, locks, triggers, grants; batches "
+      "are tried and rolled back, to show what they do to rows and to estimate time, WAL and disk. "
+      "Exit 1 when something is wrong",
+      "dunlin check db/data_migrations/*.yaml --database postgresql://localhost/app");
+  check->add_option("FILE", all.files, "migration files")->required();
+  check->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
+  check->add_flag("--show-rows", all.check.show_rows,
+                  "show values of rows also when the output is not a terminal");
+  check->callback([&all] {
+    all.chosen = [&all] {
+      if (!ParseSets(all)) return static_cast<int>(kUsage);
+      all.check.files = all.files;
+      all.check.parameters = all.start.parameters;
+      return RunCheck(all.global, all.check);
+    };
+  });
+}
+
 void AddLooking(CLI::App& app, Everything& all) {
   CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run",
                                 "dunlin status 20261123120000 -o json");
@@ -283,11 +305,6 @@ void AddLooking(CLI::App& app, Everything& all) {
       [&all] { all.chosen = [&all] { return RunWatch(all.global, all.run, all.from_revision); }; });
   CLI::App* agents = AddCommand(app, "agents", "who is connected", "dunlin agents");
   agents->callback([&all] { all.chosen = [&all] { return RunAgents(all.global); }; });
-  CLI::App* check =
-      AddCommand(app, "check", "validate files; with --database also against it",
-                 "dunlin check db/data_migrations/*.yaml --database postgresql://localhost/app");
-  check->add_option("FILE", all.files, "migration files")->required();
-  check->callback([&all] { all.chosen = [&all] { return RunCheck(all.global, all.files); }; });
   CLI::App* ledger =
       app.add_subcommand("ledger", "the record that Dunlin keeps in a target database");
   ledger->require_subcommand(1);
@@ -310,6 +327,7 @@ int Main(int argc, char** argv) {
   AddQuarantine(app, all);
   AddGate(app, all);
   AddWriting(app, all);
+  AddCheck(app, all);
   AddLooking(app, all);
   try {
     app.parse(argc, argv);

@@ -45,6 +45,17 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForTask(
   return Open(pins, stop);
 }
 
+absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForCheck(
+    std::stop_token stop) const {
+  pg::SessionPins pins;
+  pins.application_name = "dunlin/check";
+  pins.search_path = "public, pg_temp";
+  pins.lock_timeout = RowLockTimeout();
+  pins.statement_timeout = kShardStatementTimeout;
+  pins.idle_in_transaction_timeout = kIdleInTransaction;
+  return Open(pins, stop);
+}
+
 absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::Open(const pg::SessionPins& pins,
                                                                      std::stop_token stop) const {
   pg::ConnectOptions options = pg::MakeSessionOptions(pins);

@@ -40,6 +40,9 @@ class SessionFactory {
                                                               const std::string& search_path,
                                                               std::stop_token stop) const;
 
+  // For `check`: under the limits of a shard's session.
+  absl::StatusOr<std::unique_ptr<pg::Connection>> OpenForCheck(std::stop_token stop) const;
+
  private:
   absl::StatusOr<std::unique_ptr<pg::Connection>> Open(const pg::SessionPins& pins,
                                                        std::stop_token stop) const;

@@ -13,7 +13,6 @@
 #include "common/fault.h"
 #include "common/ids.h"
 #include "common/log.h"
-#include "common/migration/sql_template.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
@@ -33,30 +32,12 @@ struct Plan {
   int64_t rows_total = 0;
 };
 
-// `where:` with its parameters, for the estimate.
-absl::StatusOr<Filter> MakeFilter(const TaskContext& context, const StepDefinition& step,
-                                  const Relation& relation, const BoundParameters& parameters) {
-  Filter filter;
-  if (!step.where) return filter;
-  auto parsed =
-      SqlTemplate::ParseExpression(step.where->sql, DeclaredParameters(context.definition));
-  if (!parsed.ok()) return AtFilePosition(parsed.status(), *step.where);
-  const RenderedSql rendered = parsed->Render({.table_sql = relation.name_sql,
-                                               .table_qualifier = relation.qualifier_sql,
-                                               .key_columns = {}});
-  filter.sql = absl::StrCat("(", rendered.sql, ")");
-  for (const ParameterRef& ref : rendered.parameters) {
-    const std::string& name = std::get<NamedParameter>(ref).name;
-    filter.parameters.push_back(parameters.values.at(name));
-    filter.types.push_back(parameters.types.at(name));
-  }
-  return filter;
-}
-
 absl::Status PlanRelation(const TaskContext& context, pg::Connection& connection,
                           const StepDefinition& step, const Relation& relation,
                           const BoundParameters& parameters, Plan& plan) {
-  DUNLIN_ASSIGN_OR_RETURN(const Filter filter, MakeFilter(context, step, relation, parameters));
+  DUNLIN_ASSIGN_OR_RETURN(
+      const Filter filter,
+      MakeFilter(step, relation, DeclaredParameters(context.definition), parameters));
   DUNLIN_ASSIGN_OR_RETURN(KeyPlan keys, PlanKeySpace(connection, relation, filter,
                                                      context.definition.limits.concurrency,
                                                      context.task.shards_max, context.shards));

@@ -11,6 +11,7 @@
 #include "agent/ledger/statements.h"
 #include "common/fault.h"
 #include "common/migration/key_range.h"
+#include "common/migration/sql_template.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
@@ -97,6 +98,25 @@ std::string TypedKey(const Relation& relation, absl::string_view column) {
 }
 
 }  // namespace
+
+absl::StatusOr<Filter> MakeFilter(const StepDefinition& step, const Relation& relation,
+                                  const std::vector<std::string>& declared,
+                                  const BoundParameters& parameters) {
+  Filter filter;
+  if (!step.where) return filter;
+  auto parsed = SqlTemplate::ParseExpression(step.where->sql, declared);
+  if (!parsed.ok()) return AtFilePosition(parsed.status(), *step.where);
+  const RenderedSql rendered = parsed->Render({.table_sql = relation.name_sql,
+                                               .table_qualifier = relation.qualifier_sql,
+                                               .key_columns = {}});
+  filter.sql = absl::StrCat("(", rendered.sql, ")");
+  for (const ParameterRef& ref : rendered.parameters) {
+    const std::string& name = std::get<NamedParameter>(ref).name;
+    filter.parameters.push_back(parameters.values.at(name));
+    filter.types.push_back(parameters.types.at(name));
+  }
+  return filter;
+}
 
 int ShardCountFor(int64_t rows, int slots, int shards_max) {
   const int most = shards_max > 0 ? shards_max : kDefaultShardsMax;

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "agent/ledger/relation.h"
+#include "agent/work/step_sql.h"
 #include "common/key_text.h"
 #include "common/pg/connection.h"
 
@@ -19,6 +20,11 @@ struct Filter {
   std::vector<pg::Value> parameters;
   std::vector<pg::Oid> types;
 };
+
+// That of a step.
+absl::StatusOr<Filter> MakeFilter(const StepDefinition& step, const Relation& relation,
+                                  const std::vector<std::string>& declared,
+                                  const BoundParameters& parameters);
 
 // A partition of a relation's key space into shards of about equal size.
 struct KeyPlan {
