@@ -13,9 +13,11 @@
 
 #include "common/limits.h"
 #include "common/migration/name.h"
+#include "common/migration/pressure_parser.h"
 #include "common/migration/raw_text.h"
 #include "common/migration/step_parser.h"
 #include "common/migration/yaml_fields.h"
+#include "common/text/bytes.h"
 
 namespace dunlin {
 namespace {
@@ -35,15 +37,16 @@ constexpr absl::Duration kMaxTaskTimeout = absl::Hours(24);
 constexpr absl::Duration kMaxSoak = absl::Hours(24 * 3650);
 // Far more parts than a file that people can review has.
 constexpr size_t kMaxSteps = 64;
+constexpr size_t kMaxWindows = 32;
 
 const FieldNames& TopFieldNames() {
   static const auto* const names = [] {
-    auto* const made = new FieldNames{
-        .known = {"description", "owner", "target", "depends_on", "supersedes", "requires",
-                  "idempotent", "critical", "parameters", "limits", "durability", "soak", "labels",
-                  "steps"},
-        .later = {"windows", "undo", "on_pressure", "transform", "schemas", "priority"},
-        .top_only = {}};
+    auto* const made =
+        new FieldNames{.known = {"description", "owner", "target", "depends_on", "supersedes",
+                                 "requires", "idempotent", "critical", "parameters", "limits",
+                                 "on_pressure", "windows", "durability", "soak", "labels", "steps"},
+                       .later = {"undo", "transform", "schemas", "priority"},
+                       .top_only = {}};
     made->known.insert(made->known.end(), StepFieldNames().begin(), StepFieldNames().end());
     return made;
   }();
@@ -60,11 +63,11 @@ FieldNames StepNames() {
 }
 
 const FieldNames& LimitNames() {
-  static const auto* const names =
-      new FieldNames{.known = {"batch_time", "concurrency", "rows_per_second", "pause",
-                               "barrier_timeout", "verify_timeout", "max_quarantined"},
-                     .later = {"wal_bytes_per_second", "priority"},
-                     .top_only = {}};
+  static const auto* const names = new FieldNames{
+      .known = {"batch_time", "concurrency", "rows_per_second", "pause", "wal_bytes_per_second",
+                "barrier_timeout", "verify_timeout", "max_quarantined"},
+      .later = {"priority"},
+      .top_only = {}};
   return *names;
 }
 
@@ -139,6 +142,12 @@ class DefinitionReader {
       definition_.critical = ReadBool(f, problems_).value_or(false);
     });
     With("limits", [&](const YamlField& f) { ReadLimits(f); });
+    With("on_pressure", [&](const YamlField& f) {
+      OnPressure read = ReadOnPressure(f, problems_);
+      read.limits.merge(definition_.on_pressure.limits);  // what it names itself counts
+      definition_.on_pressure = std::move(read);
+    });
+    With("windows", [&](const YamlField& f) { ReadWindows(f); });
     With("durability", [&](const YamlField& f) { ReadDurability(f); });
     With("soak", [&](const YamlField& f) {
       ReadInto(f, absl::ZeroDuration(), kMaxSoak, definition_.soak);
@@ -295,9 +304,37 @@ class DefinitionReader {
         const auto rows = ReadInteger(limit, 1, std::numeric_limits<int64_t>::max(), problems_);
         if (rows) limits.rows_per_second = *rows;
       }
+      // WAL is the server's, whoever writes it: a signal that is near its limit slows the run down.
+      if (name == "wal_bytes_per_second") {
+        const auto text = ReadText(limit, problems_);
+        if (!text) continue;
+        const auto bytes = ParseBytes(*text);
+        if (bytes.ok()) {
+          definition_.on_pressure.limits[SignalKind::kWalRate] = static_cast<double>(*bytes);
+        } else {
+          AddAtValue(limit, std::string(bytes.status().message()));
+        }
+      }
       if (name == "max_quarantined") {
         const auto rows = ReadInteger(limit, 0, kMaxQuarantined, problems_);
         if (rows) limits.max_quarantined = *rows;
+      }
+    }
+  }
+
+  void ReadWindows(const YamlField& field) {
+    const auto items = ReadList(field, "a window, or a list of windows", true, problems_);
+    if (!items) return;
+    if (items->empty() || items->size() > kMaxWindows)
+      return AddAtValue(field, absl::StrCat("expected 1 to ", kMaxWindows, " windows"));
+    for (const YamlField& item : *items) {
+      const std::optional<std::string> text = ReadText(item, problems_);
+      if (!text) continue;
+      auto window = ParseWindow(*text);
+      if (window.ok()) {
+        definition_.windows.push_back(*std::move(window));
+      } else {
+        AddAtValue(item, std::string(window.status().message()));
       }
     }
   }
