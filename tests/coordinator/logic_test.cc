@@ -92,32 +92,16 @@ TEST(CoverageTest, I2_GapsAndOverlapsAreFound) {
   EXPECT_NE(FindCoverageGap(headless), "");
 }
 
-TEST(PaceTest, TheSlowStartDoublesEachSecondOfCalmAndIsOffWhileNobodyElseIsThere) {
-  EXPECT_EQ(
-      DecideConcurrency(
-          {.limit = 8, .allowed = 1, .since_change = absl::Seconds(1), .foreign_transactions = 3})
-          .allowed,
-      2);
-  EXPECT_EQ(DecideConcurrency({.limit = 8,
-                               .allowed = 2,
-                               .since_change = absl::Milliseconds(500),
-                               .foreign_transactions = 3})
-                .allowed,
-            2);
-  EXPECT_EQ(DecideConcurrency({.limit = 8,
-                               .allowed = 1,
-                               .since_change = absl::ZeroDuration(),
-                               .foreign_transactions = 0})
-                .allowed,
-            8);
-  const ConcurrencyDecision pressed = DecideConcurrency({.limit = 8,
-                                                         .allowed = 8,
-                                                         .since_change = absl::Seconds(1),
-                                                         .foreign_transactions = 3,
-                                                         .workers_backing_off = 1});
-  EXPECT_EQ(pressed.allowed, 4);
-  EXPECT_TRUE(pressed.pressure_seen);
-  EXPECT_FALSE(pressed.reason.empty());
+TEST(PaceTest, RunsShareATargetByPriorityAndNoneStarves) {
+  EXPECT_THAT(ShareTarget({{.allowed = 8}}), ::testing::ElementsAre(8));
+  EXPECT_THAT(ShareTarget({{.allowed = 8, .priority = 300}, {.allowed = 8, .priority = 100}}),
+              ::testing::ElementsAre(6, 2));
+  EXPECT_THAT(ShareTarget({{.allowed = 4, .priority = 1000}, {.allowed = 4}, {.allowed = 4}}),
+              ::testing::ElementsAre(2, 1, 1));
+  EXPECT_THAT(ShareTarget({{.allowed = 1, .priority = 1000}, {.allowed = 4}, {.allowed = 0}}),
+              ::testing::ElementsAre(1, 3, 0));
+  EXPECT_THAT(ShareTarget({{.allowed = 2}, {.allowed = 2}, {.allowed = 2}}),
+              ::testing::ElementsAre(1, 1, 1));
 }
 
 TEST(PaceTest, SharesOfARateNeverSumUpToMoreThanTheLimit) {
