@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "agent/control/target_desk.h"
 #include "agent/control/target_monitor.h"
 #include "agent/migrations_dir.h"
+#include "agent/signals/sampler.h"
 #include "agent/task/task_runner.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/shard_worker.h"
@@ -55,6 +57,7 @@ struct Agent::Impl {
     for (const auto& [name, dsn] : options.targets) sessions.emplace(name, SessionFactory(dsn));
     for (const auto& [name, factory] : sessions) {
       monitors.push_back(std::make_unique<TargetMonitor>(name, factory, clock));
+      samplers.emplace(name, std::make_unique<SignalSampler>(name, factory, clock));
     }
     ControlLoop::Options control_options{
         .name = options.name.empty() ? DefaultName() : options.name,
@@ -68,6 +71,13 @@ struct Agent::Impl {
           const auto desk = desks.find(task.target);
           if (desk != desks.end()) desk->second->Take(std::move(task));
         },
+        ControlLoop::Signals{
+            .take =
+                [this](const std::string& target) {
+                  const auto sampler = samplers.find(target);
+                  return sampler == samplers.end() ? std::nullopt : sampler->second->Take();
+                },
+            .set_duties = [this](const std::vector<SignalDuty>& duties) { SetDuties(duties); }},
         clock);
     for (const auto& [name, factory] : sessions) {
       desks.emplace(name,
@@ -86,6 +96,34 @@ struct Agent::Impl {
     {
       MutexLock lock(mutex);
       queued.NotifyAll();
+    }
+  }
+
+  void SetDuties(const std::vector<SignalDuty>& duties) {
+    for (const auto& [target, sampler] : samplers) {
+      const auto duty =
+          std::find_if(duties.begin(), duties.end(),
+                       [&, name = target](const SignalDuty& one) { return one.target == name; });
+      if (duty == duties.end()) {
+        sampler->SetDuty(std::nullopt);
+        continue;
+      }
+      std::vector<MeasuredRun> runs;
+      for (const SignalDuty::Run& asked : duty->runs) {
+        MeasuredRun& run =
+            runs.emplace_back(MeasuredRun{.id = asked.run.id,
+                                          .tables = asked.tables,
+                                          .throttled_reason = asked.throttled_reason});
+        if (asked.run.definition.empty()) continue;
+        // A query is only run when the file that it stands in may run here.
+        auto definition = definitions.Get(asked.run);
+        if (definition.ok()) {
+          run.definition = *std::move(definition);
+        } else {
+          run.refused = std::string(definition.status().message());
+        }
+      }
+      sampler->SetDuty(std::move(runs));
     }
   }
 
@@ -242,6 +280,7 @@ struct Agent::Impl {
   SizeMemory sizes;
   std::map<std::string, SessionFactory> sessions;
   std::vector<std::unique_ptr<TargetMonitor>> monitors;
+  std::map<std::string, std::unique_ptr<SignalSampler>> samplers;
   Mutex mutex;
   CondVar queued;
   std::deque<std::shared_ptr<LeaseHandle>> queue ABSL_GUARDED_BY(mutex);

@@ -65,6 +65,18 @@ struct WorkLimits {
   absl::Duration batch_time = absl::Milliseconds(100);
   absl::Duration pause = absl::ZeroDuration();
   int64_t rows_left = 0;  // 0 = no limit
+  double duty = 1;        // the share of its time that a worker may spend in batches
+};
+
+// A target that this agent measures for all, and the runs that are in work there.
+struct SignalDuty {
+  struct Run {
+    RunSpec run;  // without a definition when the file has no check of its own
+    std::vector<std::string> tables;
+    std::string throttled_reason;
+  };
+  std::string target;
+  std::vector<Run> runs;
 };
 
 struct Lease {

@@ -120,6 +120,7 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
     pb::TargetSignals* signals = request.add_signals();
     signals->set_target(target.identity.target);
     signals->set_foreign_transactions(target.foreign_transactions);
+    if (target.report) ToProto(*target.report, signals);
   }
   request.mutable_pending_request_ids()->Assign(pending_request_ids.begin(),
                                                 pending_request_ids.end());
@@ -131,6 +132,8 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
                          .runs_live = response.runs_live()};
   for (const pb::LeaseDirective& directive : response.directives())
     answer.directives.push_back(FromProto(directive));
+  for (const pb::SignalDuty& duty : response.signal_duties())
+    answer.signal_duties.push_back(FromProto(duty));
   for (const pb::TargetTask& asked : response.target_tasks()) {
     absl::StatusOr<TargetTask> task = FromProto(asked);
     if (task.ok()) {

@@ -9,6 +9,7 @@
 #include <grpcpp/channel.h>
 
 #include "agent/lease.h"
+#include "agent/signals/sampler.h"
 #include "common/ids.h"
 
 namespace dunlin::agent {
@@ -24,6 +25,7 @@ struct LeaseReport {
 struct TargetStatus {
   TargetIdentity identity;
   int foreign_transactions = -1;
+  std::optional<SignalReport> report;  // of a target that this agent measures, when it is new
 };
 
 struct Directive {
@@ -39,6 +41,7 @@ struct HeartbeatAnswer {
   bool work_available = false;
   bool runs_live = false;
   std::vector<TargetTask> target_tasks;
+  std::vector<SignalDuty> signal_duties;
 };
 
 struct Registration {

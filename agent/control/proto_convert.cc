@@ -1,5 +1,6 @@
 #include "agent/control/proto_convert.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -117,7 +118,34 @@ WorkLimits FromProto(const pb::WorkLimits& limits) {
   if (limits.has_batch_time_duration()) out.batch_time = FromProto(limits.batch_time_duration());
   out.pause = FromProto(limits.pause_duration());
   out.rows_left = limits.rows_left();
+  if (limits.duty() > 0 && limits.duty() < 1) out.duty = limits.duty();
   return out;
+}
+
+SignalDuty FromProto(const pb::SignalDuty& duty) {
+  SignalDuty out{.target = duty.target()};
+  for (const pb::SignalDuty::Run& run : duty.runs()) {
+    out.runs.push_back({.run = RunFrom(run.run()),
+                        .tables = {run.table().begin(), run.table().end()},
+                        .throttled_reason = run.throttled_reason()});
+  }
+  return out;
+}
+
+void ToProto(const SignalReport& report, pb::TargetSignals* out) {
+  // Longer than a day is as long as ever.
+  const absl::Duration alone = std::min(report.alone, absl::Hours(24));
+  out->mutable_alone_duration()->set_seconds(absl::ToInt64Seconds(alone));
+  out->set_deadlock_timeout_ms(absl::ToInt64Milliseconds(report.deadlock_timeout));
+  for (const SignalSample& sample : report.samples) {
+    pb::SignalSample* to = out->add_samples();
+    to->set_signal(InfoOf(sample.kind).name);
+    to->set_subject(sample.subject);
+    to->set_value(sample.value);
+    to->set_baseline(sample.baseline);
+    to->set_typical(sample.typical);
+    to->set_not_measured(sample.not_measured);
+  }
 }
 
 absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {

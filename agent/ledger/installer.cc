@@ -139,6 +139,7 @@ std::string LedgerSql(absl::string_view role) {
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.run", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.shard", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.quarantine", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.pace", to);
     absl::StrAppend(&sql, "GRANT SELECT ON dunlin.stopped, dunlin.progress, dunlin.history", to);
   }
   absl::StrAppend(&sql, "COMMIT;\n");

@@ -23,6 +23,8 @@ constexpr absl::Duration kBackoffBase = absl::Milliseconds(100);
 constexpr absl::Duration kBackoffCap = absl::Seconds(30);
 // The DBA's dunlin.go() is obeyed within five seconds.
 constexpr absl::Duration kStoppedPoll = absl::Seconds(1);
+// A batch that took long says little about the next one.
+constexpr absl::Duration kLongestRest = absl::Seconds(5);
 
 const ShardWork& WorkOf(const LeaseHandle& handle) {
   return std::get<ShardWork>(handle.lease().work);
@@ -201,8 +203,9 @@ ShardWorker::Ended ShardWorker::WaitForPace() {
     // The canary's share is used up: the next heartbeat brings the pause, or another share.
     return handle_.Wait(absl::Milliseconds(50)) ? Ended() : Ending();
   }
+  const absl::Duration now = clock_.Monotonic();
   const absl::Duration wait =
-      std::max(limits.pause, limiter_.WaitBefore(limits.rows_per_second, clock_.Monotonic()));
+      std::max({limits.pause, limiter_.WaitBefore(limits.rows_per_second, now), rest_until_ - now});
   if (wait > absl::ZeroDuration() && !handle_.Wait(wait)) return Ending();
   return std::nullopt;
 }
@@ -241,6 +244,9 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
     sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
   }
   limiter_.Spent(boundary.rows, handle_.limits().rows_per_second, began);
+  const double duty = handle_.limits().duty;
+  const absl::Duration now = clock_.Monotonic();
+  rest_until_ = now + std::min((now - began) * (1 / duty - 1), kLongestRest);
   handle_.SetWaiting("");
   handle_.Post(state_.checkpoint, RowsLeft());
   if (DUNLIN_MUTANT("list_grows_per_batch")) {
