@@ -88,6 +88,11 @@ absl::StatusOr<pb::Run> Client::ResumeRun(const pb::ResumeRunRequest& request) {
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ResumeRun, request, response));
   return response.run();
 }
+absl::StatusOr<std::vector<pb::Run>> Client::ThrottleRun(const pb::ThrottleRunRequest& request) {
+  pb::ThrottleRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ThrottleRun, request, response));
+  return std::vector<pb::Run>(response.runs().begin(), response.runs().end());
+}
 absl::StatusOr<pb::Run> Client::CancelRun(const pb::CancelRunRequest& request) {
   pb::CancelRunResponse response;
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::CancelRun, request, response));

@@ -36,6 +36,7 @@ class Client {
   absl::StatusOr<pb::Run> PauseRun(const pb::PauseRunRequest& request);
   absl::StatusOr<pb::Run> ResumeRun(const pb::ResumeRunRequest& request);
   absl::StatusOr<pb::Run> CancelRun(const pb::CancelRunRequest& request);
+  absl::StatusOr<std::vector<pb::Run>> ThrottleRun(const pb::ThrottleRunRequest& request);
   absl::StatusOr<pb::Run> GetRun(const std::string& run);
   absl::StatusOr<std::vector<pb::Run>> ListRuns(bool live_only);
   absl::StatusOr<std::vector<pb::Shard>> ListShards(const std::string& run);

@@ -166,12 +166,10 @@ int RunShow(const GlobalOptions& global, const std::string& name) {
             << "  " << HumanCount(run->rows_changed()) << " rows changed in "
             << HumanCount(run->batches_done()) << " batches; " << run->shards().done() << " of "
             << run->shards().total() << " shards done\n"
-            << "  limits: " << run->limits().concurrency() << " shards at once ("
-            << run->concurrency_allowed() << " allowed now)"
-            << (run->limits().rows_per_second() > 0
-                    ? absl::StrCat(", ", HumanCount(run->limits().rows_per_second()), " rows/s")
-                    : "")
-            << "\n\n";
+            << "  limits: " << LimitsLine(*run) << " (" << run->concurrency_allowed()
+            << " allowed now)\n\n";
+  if (const std::string signals = SignalLines(*run); !signals.empty())
+    std::cout << "  the target, by how near each signal is to its limit:\n" << signals << "\n";
   for (const pb::RunEvent& event : *events) {
     std::cout << "  " << TimeText(event.event_time()) << "  " << event.actor() << "  "
               << (event.kind() == "run_state_changed"

@@ -18,6 +18,7 @@ struct StartOptions {
   bool wait = false;
   bool dry_run = false;
   int64_t stop_after_rows = 0;
+  int priority = 0;  // 0 = 100
   std::map<std::string, std::string> parameters;
   std::string reason;
   std::string at;           // --at: when to begin; empty = at once
@@ -41,6 +42,14 @@ int RunPause(const GlobalOptions& global, const std::string& run, const std::str
 int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
               int64_t stop_after_rows);
 int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason);
+struct ThrottleOptions {
+  std::string run;  // or "all"
+  std::string reason;
+  // Empty = unchanged.
+  std::string concurrency, rows_per_second, batch_time, ratio;
+  std::string lasts;  // --for; empty = for good
+};
+int RunThrottle(const GlobalOptions& global, const ThrottleOptions& options);
 int RunQuarantineList(const GlobalOptions& global, const std::string& run);
 // Keys as CSV; `step` 0 = all, which must then have the same key columns.
 int RunQuarantineExport(const GlobalOptions& global, const std::string& run, int step);

@@ -34,6 +34,7 @@ struct Everything {
   StartOptions start;
   LocalOptions local;
   GateOptions gate;
+  ThrottleOptions throttle;
   std::vector<std::string> sets, files;
   std::string run, reason, role;
   std::string folder = "db/data_migrations";
@@ -84,6 +85,10 @@ bool ParseSets(Everything& all) {
 void AddStartOptions(CLI::App* command, Everything& all) {
   command->add_option("--stop-after", all.stop_after, "pause after about so many rows (a canary)")
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--priority", all.start.priority,
+                   "share of the target beside other runs, 1 to 1000 (default 100)")
+      ->check(CLI::Range(1, 1000));
   command->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
   command->add_option("--reason", all.reason, "why, for the log of events");
 }
@@ -113,6 +118,27 @@ void AddGate(CLI::App& app, Everything& all) {
                    "how old the target's own word may be before it is asked again")
       ->capture_default_str();
   gate->callback([&all] { all.chosen = [&all] { return RunGate(all.global, all.gate); }; });
+}
+
+void AddThrottle(CLI::App& app, Everything& all) {
+  CLI::App* throttle = AddCommand(
+      app, "throttle",
+      "change the limits of a live run, or of all, while they run; old and new are recorded",
+      "dunlin throttle all --ratio 0.5 --for 90m --reason 'sale until noon'");
+  throttle->add_option("RUN", all.throttle.run, "name, version or run id; or all")->required();
+  throttle->add_option("--concurrency", all.throttle.concurrency,
+                       "shards in work at once, 1 to 256");
+  throttle->add_option("--rows-per-second", all.throttle.rows_per_second,
+                       "over all agents; or none");
+  throttle->add_option("--batch-time", all.throttle.batch_time,
+                       "how long a batch takes, at most half of the target's deadlock_timeout");
+  throttle->add_option("--ratio", all.throttle.ratio,
+                       "the share of its time that each worker works, over 0 up to 1");
+  throttle->add_option("--for", all.throttle.lasts,
+                       "how long; what was before comes back by itself. Without it: for good");
+  throttle->add_option("--reason", all.throttle.reason, "why");
+  throttle->callback(
+      [&all] { all.chosen = [&all] { return RunThrottle(all.global, all.throttle); }; });
 }
 
 void AddDriving(CLI::App& app, Everything& all) {
@@ -169,6 +195,7 @@ void AddDriving(CLI::App& app, Everything& all) {
       return RunPause(all.global, all.run, all.reason, *timeout);
     };
   });
+  AddThrottle(app, all);
   CLI::App* resume =
       AddCommand(app, "resume", "go on from the checkpoints", "dunlin resume 20261123120000");
   resume->add_option("RUN", all.run, "name, version or run id")->required();

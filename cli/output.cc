@@ -74,6 +74,16 @@ std::string Bar(double percent, int width) {
   return bar;
 }
 
+std::string Sparkline(const std::vector<double>& values, double full) {
+  static constexpr const char* kLevels[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  std::string line;
+  for (const double value : values) {
+    const double part = full > 0 ? std::clamp(value / full, 0.0, 1.0) : 0;
+    line += kLevels[static_cast<int>(part * 7.999)];
+  }
+  return line;
+}
+
 std::string ProgressLine(const v1::Run& run) {
   std::string line =
       absl::StrFormat("%-10s %5.1f %%  %s / %s rows", StateName(run.state()), PercentOf(run),
@@ -105,6 +115,29 @@ std::string WaitReason(const v1::Run& run) {
   if (!run.error().empty()) return run.error();
   if (!run.reason().empty()) return run.reason();
   return run.throttled_reason();
+}
+
+std::string SignalLines(const v1::Run& run) {
+  std::string lines;
+  for (const v1::Run::Signal& signal : run.signals()) {
+    const std::string mark = !signal.measured() ? "not measured"
+                             : signal.pressure() >= 1
+                                 ? "OVER"
+                                 : absl::StrFormat("%.0f %%", signal.pressure() * 100);
+    absl::StrAppend(&lines, "  ", absl::StrFormat("%12s", mark), "  ", signal.text(), "\n");
+  }
+  return lines;
+}
+
+std::string LimitsLine(const v1::Run& run) {
+  const v1::Run::Limits& limits = run.limits();
+  const absl::Duration batch = absl::Seconds(limits.batch_time_duration().seconds()) +
+                               absl::Nanoseconds(limits.batch_time_duration().nanos());
+  return absl::StrCat(limits.concurrency(), limits.concurrency() == 1 ? " shard" : " shards",
+                      " at once, batches of ", dunlin::FormatDuration(batch),
+                      limits.rows_per_second() > 0
+                          ? absl::StrCat(", ", HumanCount(limits.rows_per_second()), " rows/s")
+                          : "");
 }
 
 std::string Table(const std::vector<std::vector<std::string>>& rows) {
@@ -161,6 +194,14 @@ json RunJson(const v1::Run& run) {
                {{"concurrency", run.limits().concurrency()},
                 {"rows_per_second", run.limits().rows_per_second()}}},
               {"stop_after_rows", run.stop_after_rows()}};
+  out["signals"] = json::array();
+  for (const v1::Run::Signal& signal : run.signals()) {
+    out["signals"].push_back({{"signal", signal.signal()},
+                              {"subject", signal.subject()},
+                              {"text", signal.text()},
+                              {"pressure", signal.pressure()},
+                              {"measured", signal.measured()}});
+  }
   out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
   out["parameters"] =
       std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());

@@ -37,6 +37,7 @@ absl::Status CheckRequest(const pb::StartRunRequest& request);
 absl::Status CheckRequest(const pb::PauseRunRequest& request);
 absl::Status CheckRequest(const pb::ResumeRunRequest& request);
 absl::Status CheckRequest(const pb::CancelRunRequest& request);
+absl::Status CheckRequest(const pb::ThrottleRunRequest& request);
 absl::Status CheckRequest(const pb::GetRunRequest& request);
 absl::Status CheckRequest(const pb::ListShardsRequest& request);
 absl::Status CheckRequest(const pb::ListRunEventsRequest& request);

@@ -50,6 +50,13 @@ class RunServiceImpl final
       return absl::OkStatus();
     });
   }
+  grpc::Status ThrottleRun(grpc::ServerContext* context, const pb::ThrottleRunRequest* request,
+                           pb::ThrottleRunResponse* response) override {
+    return Serve(context, "ThrottleRun", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ThrottleRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
   grpc::Status GetRun(grpc::ServerContext* context, const pb::GetRunRequest* request,
                       pb::GetRunResponse* response) override {
     return Serve(context, "GetRun", *request, [&]() -> absl::Status {

@@ -1,6 +1,7 @@
 // Registering, granting leases, heartbeats.
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 
@@ -10,6 +11,7 @@
 #include "common/status_util.h"
 #include "coordinator/logic/pace.h"
 #include "coordinator/store/idempotency.h"
+#include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store.h"
 #include "coordinator/store/store_internal.h"
@@ -61,12 +63,20 @@ struct RunWork {
   int64_t leased = 0;
   int64_t undone = 0;
   int64_t rows_done = 0;
+  // What the pace allows at present; absent before it was first decided.
+  std::optional<absl::Duration> batch_time;
+  double duty = 1;
 };
 
 absl::StatusOr<RunWork> ReadWork(Transaction& tx, const RunEditor& run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
                           tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
   RunWork work{.leased = counted.Int(0, 0), .undone = counted.Int(0, 1)};
+  if (!counted.IsNull(0, 2)) {
+    work.batch_time = absl::Milliseconds(counted.Int(0, 2));
+    work.duty = Number(counted.rows[0][3]);
+  }
+  work.duty *= Number(counted.rows[0][4]);
   if (run.stop_after_rows > 0) {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
     work.rows_done = rows.Int(0, 0);
@@ -81,7 +91,10 @@ int64_t CanaryRowsLeft(const RunEditor& run, const RunWork& work) {
 void FillLimits(const RunEditor& run, const RunWork& work, agent_pb::WorkLimits* limits) {
   limits->set_rows_per_second(
       ShareOfRate(run.rows_per_second, run.concurrency_allowed, work.undone));
-  SetDuration(absl::Milliseconds(run.batch_time_ms), limits->mutable_batch_time_duration());
+  const absl::Duration batch_time = absl::Milliseconds(run.batch_time_ms);
+  SetDuration(std::min(batch_time, work.batch_time.value_or(batch_time)),
+              limits->mutable_batch_time_duration());
+  limits->set_duty(work.duty);
   SetDuration(absl::Milliseconds(run.pause_ms), limits->mutable_pause_duration());
   if (run.stop_after_rows > 0) {
     const int64_t parts = std::max<int64_t>(1, work.leased);

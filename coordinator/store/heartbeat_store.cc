@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/logic/pace.h"
+#include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store.h"
 #include "coordinator/store/store_internal.h"
@@ -101,6 +102,21 @@ agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
 }
 
+// Before the runs are looked at, which are paced by it; and before they are locked, as everywhere.
+absl::Status MeasureTargets(Transaction& tx, const agent_pb::HeartbeatRequest& request,
+                            absl::Duration heartbeat_interval,
+                            agent_pb::HeartbeatResponse& response) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kKnownAgent, {request.agent_id()}));
+  if (known.rows.empty()) return absl::OkStatus();  // it is told so later
+  std::vector<std::string> reached;
+  for (const agent_pb::TargetIdentity& seen : request.targets()) {
+    if (!seen.system_identifier().empty()) reached.push_back(seen.target());
+  }
+  for (const agent_pb::TargetSignals& signals : request.signals())
+    DUNLIN_RETURN_IF_ERROR(TakeSignals(tx, request.agent_id(), signals));
+  return GrantSignalDuties(tx, request.agent_id(), reached, heartbeat_interval, response);
+}
+
 }  // namespace
 
 absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
@@ -120,6 +136,7 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
            "WHERE lease_id::text = ANY ($1::text[])"},
           {id_array}));
     }
+    DUNLIN_RETURN_IF_ERROR(MeasureTargets(tx, request, heartbeat_interval(), response));
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs_of,
                             tx.Query(sql::kRunsOfLeases, {id_array, request.agent_id()}));
     std::map<std::string, RunEditor> runs;
@@ -184,10 +201,6 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
     for (auto& [id, run] : runs) {
       DUNLIN_RETURN_IF_ERROR(run.Settle());
       DUNLIN_RETURN_IF_ERROR(run.Save());
-    }
-    for (const agent_pb::TargetSignals& signal : request.signals()) {
-      DUNLIN_RETURN_IF_ERROR(
-          tx.Run(sql::kSignal, {signal.target(), absl::StrCat(signal.foreign_transactions())}));
     }
     std::vector<std::string> reachable;
     for (const agent_pb::TargetIdentity& seen : request.targets())

@@ -1,6 +1,8 @@
 // Commands of operators about a run; starting one is in start_store.cc.
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/store/idempotency.h"
@@ -32,7 +34,12 @@ absl::Status MayResume(Transaction& tx, const RunEditor& run) {
 absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {id}));
   if (result.rows.empty()) return absl::NotFoundError("the run is gone");
-  return DecodeRun(result, 0, run);
+  DUNLIN_RETURN_IF_ERROR(DecodeRun(result, 0, run));
+  if (run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(
+      const Definition definition,
+      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(0, 31))));
+  return AddSignals(tx, run, definition);
 }
 
 absl::Status GoOn(Transaction& tx, RunEditor& run, const RunEditor::EventText& why,

@@ -132,6 +132,7 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
     case RunState::kRunning:
       reason.clear();
       concurrency_allowed = 1;
+      DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kForgetPace, {id}));
       return tx_->Run(sql::kMarkWorking, {id});
     case RunState::kFinalizing:
       reason.clear();

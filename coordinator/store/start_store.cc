@@ -196,6 +196,8 @@ absl::Status Store::CreateRun(Transaction& tx, const pb::StartRunRequest& reques
        request.has_not_before_time() ? pg::Value(absl::StrCat(request.not_before_time().seconds()))
                                      : std::nullopt,
        definition.critical ? "true" : "false"}));
+  if (request.priority() > 0)
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kSetPriority, {id, absl::StrCat(request.priority())}));
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, id));
   DUNLIN_RETURN_IF_ERROR(
       run.Emit({.kind = "run_created",

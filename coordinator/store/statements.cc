@@ -296,7 +296,10 @@ const S kLeasesTooMany{"s_leases_too_many", R"sql(
 SELECT lease_id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL
 ORDER BY granted_at, id OFFSET $3::int)sql"};
 const S kLeasesInWork{"s_leases_in_work", R"sql(
-SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done)
+SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done),
+  (SELECT p.batch_ms FROM dunlin_store.pace p WHERE p.run = $1::uuid),
+  (SELECT p.duty FROM dunlin_store.pace p WHERE p.run = $1::uuid),
+  coalesce((SELECT t.ratio FROM dunlin_store.throttle t WHERE t.run = $1::uuid), 1)
 FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int)sql"};
 
 const S kRunsOfLeases{"s_runs_of_leases", R"sql(
@@ -532,8 +535,82 @@ SELECT coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE 
               AND (s.lease_id IS NOT NULL OR s.not_before > clock_timestamp())), ''),
   coalesce((SELECT max(t.waiting) FROM dunlin_store.task t WHERE t.run = r.id AND NOT t.done), ''),
   (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = r.id),
-  r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1)
+  r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1),
+  coalesce(extract(epoch FROM clock_timestamp() - r.working_since)::double precision, 0),
+  (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+const S kSetPriority{"s_set_priority",
+                     "UPDATE dunlin_store.run SET priority = $2::int WHERE id = $1::uuid"};
+// The others that work on the same target, as they were last told.
+const S kSharesOfTarget{"s_shares_of_target", R"sql(
+SELECT r.id, p.shards, r.priority FROM dunlin_store.run r JOIN dunlin_store.pace p ON p.run = r.id
+WHERE r.target = $1 AND r.state = 'RUNNING' AND r.id <> $2::uuid ORDER BY r.id LIMIT 1000)sql"};
+const S kPriority{"s_priority", "SELECT priority FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kReadThrottle{"s_read_throttle", R"sql(
+SELECT ratio, until <= clock_timestamp(), base_concurrency, base_rows_per_second, base_batch_time_ms, base_ratio
+FROM dunlin_store.throttle WHERE run = $1::uuid)sql"};
+const S kSaveThrottle{"s_save_throttle", R"sql(
+INSERT INTO dunlin_store.throttle AS t (run, ratio, until, base_concurrency, base_rows_per_second, base_batch_time_ms,
+  base_ratio, throttled_by)
+VALUES ($1::uuid, $2::double precision, clock_timestamp() + $3::double precision * interval '1 second', $4::int, $5::bigint,
+  $6::bigint, $7::double precision, $8)
+ON CONFLICT (run) DO UPDATE SET ratio = excluded.ratio, until = excluded.until, base_concurrency = excluded.base_concurrency,
+  base_rows_per_second = excluded.base_rows_per_second, base_batch_time_ms = excluded.base_batch_time_ms,
+  base_ratio = excluded.base_ratio, throttled_by = excluded.throttled_by)sql"};
+const S kThrottledBy{"s_throttled_by", R"sql(
+SELECT throttled_by, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') FROM dunlin_store.throttle
+WHERE run = $1::uuid)sql"};
+const S kSetLimits{"s_set_limits", R"sql(
+UPDATE dunlin_store.run SET concurrency_limit = $2::int, rows_per_second = $3::bigint, batch_time_ms = $4::bigint
+WHERE id = $1::uuid)sql"};
+const S kLiveRuns{"s_live_runs", R"sql(
+SELECT id FROM dunlin_store.run WHERE state NOT IN ('FINISHED', 'CANCELLED', 'FAILED') ORDER BY id)sql"};
+const S kNowSeconds{"s_now_seconds",
+                    "SELECT extract(epoch FROM clock_timestamp())::double precision"};
+const S kReadPace{"s_read_pace", R"sql(
+SELECT rung, too_much, pressure_seen, pressed_alone, was_alone, changed_at, pressed_at, busy_at, reasons, signature, shown_at
+FROM dunlin_store.pace WHERE run = $1::uuid)sql"};
+// Nothing is written while nothing changes.
+const S kSavePace{"s_save_pace", R"sql(
+INSERT INTO dunlin_store.pace AS p (run, rung, too_much, pressure_seen, pressed_alone, was_alone, changed_at, pressed_at,
+  busy_at, batch_ms, duty, reasons, signature, shown_at, shards)
+VALUES ($1::uuid, $2::int, $3::int, $4::boolean, $5::boolean, $6::boolean, $7::double precision, $8::double precision,
+  $9::double precision, $10::bigint, $11::double precision, $12::text[], $13, $14::double precision, $15::int)
+ON CONFLICT (run) DO UPDATE SET rung = excluded.rung, too_much = excluded.too_much, pressure_seen = excluded.pressure_seen,
+  pressed_alone = excluded.pressed_alone, was_alone = excluded.was_alone, changed_at = excluded.changed_at,
+  pressed_at = excluded.pressed_at, busy_at = excluded.busy_at, batch_ms = excluded.batch_ms, duty = excluded.duty,
+  reasons = excluded.reasons, signature = excluded.signature, shown_at = excluded.shown_at,
+  shards = excluded.shards
+WHERE p IS DISTINCT FROM excluded)sql"};
+const S kForgetPace{"s_forget_pace", "DELETE FROM dunlin_store.pace WHERE run = $1::uuid"};
+// The board, and whether a run is live on the target: else what could be read before is of no
+// concern.
+const S kLockSignals{"s_lock_signals", R"sql(
+SELECT encode(g.board, 'hex'), EXISTS (SELECT 1 FROM dunlin_store.run r WHERE r.target = g.target
+                                         AND r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED'))
+FROM dunlin_store.target_signals g WHERE g.target = $1 AND g.agent::text = $2 FOR UPDATE)sql"};
+const S kSaveSignals{"s_save_signals", R"sql(
+UPDATE dunlin_store.target_signals SET board = decode($2, 'hex'), measured_at = clock_timestamp(), alone_seconds = $3::bigint
+WHERE target = $1)sql"};
+// Renews an agent's duty, or takes it over from one that is not heard of any more.
+const S kElectMeasurer{"s_elect_measurer", R"sql(
+INSERT INTO dunlin_store.target_signals AS g (target, agent, since, until)
+VALUES ($1, $2::uuid, clock_timestamp(), clock_timestamp() + $3::double precision * interval '1 second')
+ON CONFLICT (target) DO UPDATE SET agent = excluded.agent, until = excluded.until,
+  since = CASE WHEN g.agent = excluded.agent AND g.until > clock_timestamp() THEN g.since ELSE excluded.since END
+WHERE g.agent = excluded.agent OR g.until < clock_timestamp()
+RETURNING g.target)sql"};
+// Always one row. Ages as seconds.
+const S kReadSignals{"s_read_signals", R"sql(
+SELECT encode(g.board, 'hex'), coalesce(extract(epoch FROM clock_timestamp() - g.measured_at)::double precision, 0),
+  coalesce(g.until > clock_timestamp(), false),
+  coalesce(extract(epoch FROM clock_timestamp() - g.since)::double precision, 0),
+  extract(epoch FROM clock_timestamp())::double precision,
+  coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE t.name = $1), -1)
+FROM (SELECT 1) one LEFT JOIN dunlin_store.target_signals g ON g.target = $1)sql"};
+const S kRunsToMeasure{"s_runs_to_measure", R"sql(
+SELECT r.id, r.migration, r.digest, encode(r.definition, 'hex'), r.throttled_reason FROM dunlin_store.run r
+WHERE r.target = $1 AND r.state IN ('PLANNING', 'RUNNING', 'FINALIZING') ORDER BY r.id LIMIT 100)sql"};
 const S kUpdateRate{"s_update_rate", R"sql(
 UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp()
 WHERE id = $1::uuid)sql"};

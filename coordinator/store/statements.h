@@ -47,6 +47,10 @@ extern const pg::Statement kAddQuarantined, kUpdateQuarantined, kDropQuarantined
 // sweep
 extern const pg::Statement kRunsToSweep, kExpireShards, kExpireTasks, kRevokeShards, kRevokeTasks,
     kRunsOfTarget, kPendingRunsOfTargets, kRunsWithLeases;
+extern const pg::Statement kNowSeconds, kReadThrottle, kSaveThrottle, kSetLimits, kThrottledBy,
+    kLiveRuns, kSetPriority, kSharesOfTarget, kPriority;
+extern const pg::Statement kReadPace, kSavePace, kForgetPace, kLockSignals, kSaveSignals,
+    kElectMeasurer, kReadSignals, kRunsToMeasure;
 extern const pg::Statement kPaceFacts, kUpdateRate, kPruneEvents, kSetOldest, kAllRuns;
 
 }  // namespace dunlin::coordinator::sql

@@ -79,6 +79,9 @@ class Store {
   absl::StatusOr<pb::CancelRunResponse> CancelRun(const pb::CancelRunRequest& request,
                                                   const Caller& caller);
 
+  absl::StatusOr<pb::ThrottleRunResponse> ThrottleRun(const pb::ThrottleRunRequest& request,
+                                                      const Caller& caller);
+
   absl::StatusOr<pb::RetryQuarantinedRowsResponse> RetryQuarantinedRows(
       const pb::RetryQuarantinedRowsRequest& request, const Caller& caller);
   absl::StatusOr<pb::AcceptQuarantinedRowsResponse> AcceptQuarantinedRows(

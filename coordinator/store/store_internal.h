@@ -23,6 +23,13 @@ absl::Status RevokeLeases(Transaction& tx, RunEditor& run, const std::string& le
 absl::Status CheckCanary(Transaction& tx, RunEditor& run);
 // Slow start, throttled reasons and the rate of a run.
 absl::Status UpdatePace(Transaction& tx, RunEditor& run);
+// The signals of its target as a run sees them, when it is RUNNING.
+absl::Status AddSignals(Transaction& tx, pb::Run* run, const Definition& definition);
+
+// Gives back what `dunlin throttle --for` changed, when its time has passed.
+absl::Status EndThrottle(Transaction& tx, RunEditor& run);
+// "throttled by anna: concurrency 1, until …"; empty = not.
+absl::StatusOr<std::string> ThrottledBy(Transaction& tx, const RunEditor& run);
 
 // Pauses a run too many of whose rows fail.
 absl::Status CheckQuarantine(Transaction& tx, RunEditor& run);

@@ -220,10 +220,8 @@ TEST_F(LeaseTest, ConcurrencyBoundsAllAgentsTogetherAndPressureTakesLeasesBack) 
     for (const auto& [id, lease] : agent->leases()) rate += lease.limits().rows_per_second();
   }
   EXPECT_LE(rate, 600.001);
-  // Others are at work, and a worker of ours backs off: half of them at once.
-  one.options().foreign_transactions = two.options().foreign_transactions = 2;
-  Exec("UPDATE dunlin_store.target SET foreign_transactions = 2");
-  Exec("UPDATE dunlin_store.run SET concurrency_at = concurrency_at - interval '2 seconds'");
+  // A worker backs off: half of them at once.
+  Exec("UPDATE dunlin_store.pace SET changed_at = changed_at - 2");
   Exec(
       "UPDATE dunlin_store.shard SET waiting = 'backs off 1s' WHERE id = "
       "(SELECT id FROM dunlin_store.shard WHERE lease_id IS NOT NULL LIMIT 1)");

@@ -113,6 +113,11 @@ void ScriptedAgent::Heartbeat() {
   auto* signals = request.add_signals();
   signals->set_target(options_.target);
   signals->set_foreign_transactions(options_.foreign_transactions);
+  if (options_.deadlock_timeout_ms > 0) {
+    signals->set_deadlock_timeout_ms(options_.deadlock_timeout_ms);
+    signals->mutable_alone_duration()->set_seconds(options_.foreign_transactions > 0 ? 0 : 60);
+    signals->add_samples()->set_signal("lock_waits");
+  }
   for (const auto& [id, lease] : leases_) {
     agent_pb::LeaseReport* report = request.add_leases();
     report->set_lease_id(id);

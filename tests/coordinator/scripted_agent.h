@@ -43,6 +43,7 @@ class ScriptedAgent {
     int rows_per_batch = 10;
     int timeline = 1;
     int foreign_transactions = 0;
+    int64_t deadlock_timeout_ms = 0;  // 0 = measures nothing
     std::string preflight_waits_for;  // what `requires` says
     int verify_found = 0;
     bool retries_succeed = false;                      // of rows that are set aside

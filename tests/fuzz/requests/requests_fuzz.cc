@@ -64,6 +64,7 @@ const std::vector<Kind>& Kinds() {
       KindOf<agent_pb::CompleteTaskRequest>(),
       KindOf<agent_pb::ReleaseLeasesRequest>(),
       KindOf<agent_pb::CompleteTargetTaskRequest>(),
+      KindOf<pb::ThrottleRunRequest>(),
   };
   return *kinds;
 }
