@@ -62,7 +62,7 @@ absl::Status Remember(Transaction& tx, const std::string& run, const PaceDecisio
                       const Remembered& memory) {
   std::vector<std::string> reasons;
   for (const ReasonSince& reason : memory.since)
-    reasons.push_back(absl::StrCat(ToSeconds(reason.since), " ", reason.key));
+    reasons.push_back(absl::StrFormat("%.3f %s", ToSeconds(reason.since), reason.key));
   const PaceState& state = decision.state;
   return tx.Run(
       sql::kSavePace,

@@ -95,6 +95,7 @@ TEST_F(PaceTest, AFilesOwnCheckStopsTheRunAndSoDoesOneThatCannotBeAsked) {
   ASSERT_TRUE(
       Eventually(kPatience, [&] { return Status().value("concurrency_allowed", -1) == 0; }));
   ASSERT_TRUE(Says("stopped until it passes"));
+  EXPECT_THAT(Reason(), ::testing::ContainsRegex("SELECT ok FROM gate, for [0-9]+ s"));
   // People who have only SQL see it, too.
   EXPECT_TRUE(Eventually(kPatience, [&] {
     return absl::StrContains(ReasonInDatabase(), "the file's check answers false");
