@@ -28,8 +28,16 @@ inline constexpr const char* kFaultPoints[] = {
     "agent.retry.after_commit",
 };
 
+// Calls to a server, each of which a test can make fail (call_fault.h): a name says by what means.
+inline constexpr const char* kCallPoints[] = {
+    "pg.connect", "pg.pipeline", "pg.script", "pg.describe", "rpc.call", "rpc.stream",
+};
+
 inline constexpr const char* kTunables[] = {
     "agent.batch.deadline",
+    "agent.split.rows_min",
+    "coordinator.split.rows_min",
+    "coordinator.split.work_min",
 };
 
 }  // namespace dunlin

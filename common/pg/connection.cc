@@ -13,7 +13,9 @@
 #include "absl/strings/str_split.h"
 #include <libpq-fe.h>
 
+#include "common/call_fault.h"
 #include "common/clock.h"
+#include "common/pg/call_label.h"
 #include "common/pg/error.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -91,6 +93,7 @@ struct Connection::Impl {
   PGconn* pg = nullptr;
   bool broken = false;
   std::string description;
+  CallFault fault;  // how the call in work fails, in tests
   std::set<std::string> prepared;
   std::vector<std::string> notices;
   // Of Send(): its prepare's result is still to come.
@@ -107,6 +110,8 @@ struct Connection::Impl {
     if (notices.size() < kMaxNotices) notices.push_back(FieldOf(result, PG_DIAG_SQLSTATE));
   }
 
+  const char* session() const { return PQparameterStatus(pg, "application_name"); }
+
   absl::Status Lost(absl::StatusCode code, absl::string_view why) {
     broken = true;
     return MakeConnectionLost(code, absl::StrCat("the connection to ", description, " ", why));
@@ -115,6 +120,10 @@ struct Connection::Impl {
 
   // Waits until the socket is readable (or writable); false when the slice passed.
   absl::StatusOr<bool> Poll(bool want_write, absl::Duration wait) {
+    if (fault.Hangs() && !want_write) {
+      SystemClock().SleepFor(wait, {});
+      return false;
+    }
     pollfd fd{.fd = PQsocket(pg),
               .events = static_cast<short>(POLLIN | (want_write ? POLLOUT : 0)),
               .revents = 0};
@@ -150,7 +159,7 @@ struct Connection::Impl {
   // Waits until a result can be taken without blocking.
   absl::Status WaitForResult(absl::Duration& deadline, const std::stop_token& stop,
                              bool& cancelled) {
-    while (PQisBusy(pg) != 0) {
+    while (PQisBusy(pg) != 0 || fault.Hangs()) {
       if (stop.stop_requested() && !cancelled) {
         cancelled = true;
         RequestCancel();
@@ -178,16 +187,20 @@ Connection::~Connection() = default;
 
 namespace {
 
-absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_token& stop,
-                         bool& timed_out) {
+absl::Status PollConnect(PGconn* pg, const CallFault& fault, absl::Duration deadline,
+                         const std::stop_token& stop, bool& timed_out) {
   PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-  while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
+  while ((state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) || fault.Hangs()) {
     const absl::Duration wait = deadline - Now();
     if (wait <= absl::ZeroDuration()) {
       timed_out = true;
       return absl::DeadlineExceededError("no answer in time");
     }
     if (stop.stop_requested()) return absl::CancelledError("stopped");
+    if (state == PGRES_POLLING_OK || state == PGRES_POLLING_FAILED) {
+      SystemClock().SleepFor(wait, stop);
+      continue;
+    }
     pollfd fd{.fd = PQsocket(pg),
               .events = static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT),
               .revents = 0};
@@ -197,6 +210,12 @@ absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_to
     state = PQconnectPoll(pg);
   }
   return state == PGRES_POLLING_OK ? absl::OkStatus() : absl::UnavailableError("");
+}
+
+absl::Status CannotConnect(const std::string& description, absl::string_view why) {
+  return absl::UnavailableError(
+      absl::StrCat("cannot connect to ", description, ": ", why,
+                   "; check that the server runs and that host, port and network are right"));
 }
 
 // Why a connection was refused, without anything secret: with verbosity SQLSTATE the server's own
@@ -222,9 +241,7 @@ absl::Status RefusedStatus(PGconn* pg, const std::string& description) {
         "Connection reset", "SSL"}) {
     if (absl::StrContains(message, known)) why = known;
   }
-  return absl::UnavailableError(
-      absl::StrCat("cannot connect to ", description, ": ", why,
-                   "; check that the server runs and that host, port and network are right"));
+  return CannotConnect(description, why);
 }
 
 }  // namespace
@@ -255,13 +272,16 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
                                 nullptr};
   auto impl = std::make_unique<Impl>();
   impl->description = absl::StrCat("PostgreSQL at ", DescribeDsn(dsn));
+  impl->fault = DUNLIN_CALL("pg.connect", CallLabel(options.application_name, ""));
+  if (impl->fault.Before()) return CannotConnect(impl->description, "Connection refused");
   impl->pg = PQconnectStartParams(keywords, values, 1);
   if (impl->pg == nullptr) return absl::ResourceExhaustedError("out of memory");
   PQsetErrorVerbosity(impl->pg, PQERRORS_VERBOSE);
   PQsetNoticeReceiver(impl->pg, &Impl::OnNotice, impl.get());
   bool timed_out = false;
-  const absl::Status polled =
-      PollConnect(impl->pg, Now() + options.connect_timeout, stop, timed_out);
+  const absl::Status polled = PollConnect(
+      impl->pg, impl->fault, Now() + impl->fault.Bound(options.connect_timeout), stop, timed_out);
+  if (impl->fault.After()) return CannotConnect(impl->description, "server closed the connection");
   if (absl::IsCancelled(polled)) return polled;
   if (timed_out) {
     return absl::UnavailableError(absl::StrCat(
@@ -296,7 +316,9 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
   };
   Impl& c = *impl_;
   if (c.broken) return fail_from(0, c.LostByServer());
-  absl::Duration deadline = Now() + options.timeout;
+  c.fault = DUNLIN_CALL("pg.pipeline", CallLabel(c.session(), commands));
+  if (c.fault.Before()) return fail_from(0, c.LostByServer());
+  absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   if (PQenterPipelineMode(c.pg) != 1) return fail_from(0, c.LostByServer());
 
   // What is expected back, in order: prepares, commands, synchronization points.
@@ -409,6 +431,7 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
     const absl::Status lost = c.LostByServer();
     return fail_from(0, lost);
   }
+  if (c.fault.After()) return fail_from(0, c.LostByServer());
   return outcomes;
 }
 
@@ -430,7 +453,9 @@ absl::StatusOr<Result> Connection::Query(absl::string_view sql,
 absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions& options) {
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
-  absl::Duration deadline = Now() + options.timeout;
+  c.fault = DUNLIN_CALL("pg.script", CallLabel(c.session(), sql));
+  if (c.fault.Before()) return c.LostByServer();
+  absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   if (PQsendQuery(c.pg, std::string(sql).c_str()) != 1) return c.LostByServer();
   DUNLIN_RETURN_IF_ERROR(c.Flush(deadline));
   absl::Status first_error;
@@ -445,6 +470,7 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
     if (first_error.ok()) first_error = StatusOf(result.get());
     if (PQstatus(c.pg) == CONNECTION_BAD) return c.LostByServer();
   }
+  if (c.fault.After()) return c.LostByServer();
   if (!first_error.ok() && in_transaction()) {
     DUNLIN_RETURN_IF_ERROR(Query("ROLLBACK").status());
   }
@@ -455,7 +481,9 @@ absl::StatusOr<Result> Connection::Describe(const Statement& statement,
                                             const CallOptions& options) {
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
-  absl::Duration deadline = Now() + options.timeout;
+  c.fault = DUNLIN_CALL("pg.describe", CallLabel(c.session(), statement.sql));
+  if (c.fault.Before()) return c.LostByServer();
+  absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   bool cancelled = false;
   const auto take = [&](Result* out) -> absl::Status {
     DUNLIN_RETURN_IF_ERROR(c.Flush(deadline));
@@ -483,6 +511,7 @@ absl::StatusOr<Result> Connection::Describe(const Statement& statement,
   if (PQsendDescribePrepared(c.pg, "") != 1) return c.LostByServer();
   Result described;
   DUNLIN_RETURN_IF_ERROR(take(&described));
+  if (c.fault.After()) return c.LostByServer();
   return described;
 }
 

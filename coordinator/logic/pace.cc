@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/fault.h"
+
 namespace dunlin::coordinator {
 namespace {
 constexpr absl::Duration kDoublingInterval = absl::Seconds(1);
@@ -11,6 +13,7 @@ constexpr absl::Duration kHold = absl::Seconds(10);
 constexpr double kRateWeight = 0.4;
 constexpr absl::Duration kLongestSample = absl::Seconds(30);
 constexpr int64_t kMinRowsToSplit = 20'000;
+constexpr absl::Duration kMinWorkToSplit = absl::Seconds(2);
 }  // namespace
 
 ConcurrencyDecision DecideConcurrency(const ConcurrencyFacts& facts) {
@@ -82,8 +85,10 @@ std::vector<int> ShareLeases(const std::vector<LeaseDemand>& demands, int leases
 }
 
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard) {
-  return rows_left >= kMinRowsToSplit &&
-         static_cast<double>(rows_left) >= 2 * rows_per_second_of_one_shard;
+  const double seconds =
+      absl::ToDoubleSeconds(DUNLIN_TUNABLE("coordinator.split.work_min", kMinWorkToSplit));
+  return rows_left >= DUNLIN_TUNABLE("coordinator.split.rows_min", kMinRowsToSplit) &&
+         static_cast<double>(rows_left) >= seconds * rows_per_second_of_one_shard;
 }
 
 }  // namespace dunlin::coordinator
