@@ -18,7 +18,9 @@ class PgServer {
   // Immediate stop (as a crash) and start again.
   void CrashAndRestart();
 
-  std::string Dsn(const std::string& database) const;
+  // `at`: HOST:PORT of something that stands in between; empty = the server itself.
+  std::string Dsn(const std::string& database, const std::string& at = "") const;
+  int port() const { return port_; }
   void CreateDatabase(const std::string& name, const std::string& options = "");
   void Exec(const std::string& database, const std::string& sql);
   // The first column of the first row.
