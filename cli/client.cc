@@ -219,7 +219,7 @@ absl::StatusOr<pb::Run> Client::AcceptQuarantinedRows(
 absl::Status Client::Watch(const std::string& run, int64_t after_revision,
                            const std::function<bool(const pb::WatchRunResponse&)>& on_message,
                            std::stop_token stop) {
-  const CallFault fault = DUNLIN_CALL("rpc.stream", "WatchRun");
+  const CallFault fault = DUNLIN_CALL("stub.stream", "WatchRun");
   if (fault.Before()) return absl::UnavailableError("the call was not sent");
   grpc::ClientContext context;
   const std::stop_callback cancel(stop, [&] { context.TryCancel(); });

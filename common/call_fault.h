@@ -1,5 +1,5 @@
 // How one call to a server (libpq, gRPC) fails in a test. Each place that calls asks
-//   const CallFault fault = DUNLIN_CALL("pg.pipeline", label);
+//   const CallFault fault = DUNLIN_CALL("libpq.pipeline", label);
 // and does what it answers; `label` tells calls of one point apart (statements, a method) and is
 // not even evaluated in a release build, where nothing of this exists and every answer is `false`.
 #pragma once

@@ -272,7 +272,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
                                 nullptr};
   auto impl = std::make_unique<Impl>();
   impl->description = absl::StrCat("PostgreSQL at ", DescribeDsn(dsn));
-  impl->fault = DUNLIN_CALL("pg.connect", CallLabel(options.application_name, ""));
+  impl->fault = DUNLIN_CALL("libpq.connect", CallLabel(options.application_name, ""));
   if (impl->fault.Before()) return CannotConnect(impl->description, "Connection refused");
   impl->pg = PQconnectStartParams(keywords, values, 1);
   if (impl->pg == nullptr) return absl::ResourceExhaustedError("out of memory");
@@ -316,7 +316,7 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
   };
   Impl& c = *impl_;
   if (c.broken) return fail_from(0, c.LostByServer());
-  c.fault = DUNLIN_CALL("pg.pipeline", CallLabel(c.session(), commands));
+  c.fault = DUNLIN_CALL("libpq.pipeline", CallLabel(c.session(), commands));
   if (c.fault.Before()) return fail_from(0, c.LostByServer());
   absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   if (PQenterPipelineMode(c.pg) != 1) return fail_from(0, c.LostByServer());
@@ -453,7 +453,7 @@ absl::StatusOr<Result> Connection::Query(absl::string_view sql,
 absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions& options) {
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
-  c.fault = DUNLIN_CALL("pg.script", CallLabel(c.session(), sql));
+  c.fault = DUNLIN_CALL("libpq.script", CallLabel(c.session(), sql));
   if (c.fault.Before()) return c.LostByServer();
   absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   if (PQsendQuery(c.pg, std::string(sql).c_str()) != 1) return c.LostByServer();
@@ -481,7 +481,7 @@ absl::StatusOr<Result> Connection::Describe(const Statement& statement,
                                             const CallOptions& options) {
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
-  c.fault = DUNLIN_CALL("pg.describe", CallLabel(c.session(), statement.sql));
+  c.fault = DUNLIN_CALL("libpq.describe", CallLabel(c.session(), statement.sql));
   if (c.fault.Before()) return c.LostByServer();
   absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   bool cancelled = false;

@@ -17,7 +17,7 @@ namespace dunlin {
 template <typename Stub, typename Method, typename Request, typename Response>
 absl::Status CallOnce(Stub& stub, Method method, absl::Duration timeout, const Request& request,
                       Response& response) {
-  const CallFault fault = DUNLIN_CALL("rpc.call", request.GetTypeName());
+  const CallFault fault = DUNLIN_CALL("stub.unary", request.GetTypeName());
   if (fault.Before()) return absl::UnavailableError("the call was not sent");
   const absl::Time deadline = absl::Now() + fault.Bound(timeout);
   grpc::ClientContext context;
