@@ -30,7 +30,8 @@ inline constexpr const char* kFaultPoints[] = {
 
 // Calls to a server, each of which a test can make fail (call_fault.h): a name says by what means.
 inline constexpr const char* kCallPoints[] = {
-    "libpq.connect", "libpq.pipeline", "libpq.script", "libpq.describe", "stub.unary", "stub.stream",
+    "libpq.connect",  "libpq.pipeline", "libpq.script",
+    "libpq.describe", "stub.unary",     "stub.stream",
 };
 
 inline constexpr const char* kTunables[] = {

@@ -11,7 +11,7 @@
 namespace dunlin::testing {
 namespace {
 // A round is planned and ends without transactions on shards: then a fault strikes nothing.
-constexpr absl::Duration kWaitForOpen = absl::Seconds(1);
+constexpr absl::Duration kWaitForOpen = absl::Milliseconds(300);
 }  // namespace
 
 ChaosFaults::ChaosFaults(ChaosWorld& world, uint64_t seed) : world_(world), random_(seed) {

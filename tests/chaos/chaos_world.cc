@@ -114,7 +114,7 @@ ChaosWorld::ChaosWorld(uint64_t seed) : folder_(absl::StrCat("/tmp/dunlin_chaos_
   MiniClusterOptions options{.coordinators = 1,
                              .agents = kAgents,
                              .lease_ttl = "3s",
-                             .agent_flags = {"--insecure"},
+                             .agent_flags = {"--insecure", "--any-migration"},
                              .store_server = &store,
                              .coordinator_ports = {coordinator_port}};
   options.coordinator_surroundings = [this](size_t) {

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -41,7 +41,7 @@ class NetworkNamespace {
 };
 
 // What to write before an argv so that the process's wall clock is `seconds` off and its monotonic
-// one is not; empty where libfaketime is not installed.
+// one is not; empty for 0, and where libfaketime is not installed.
 std::vector<std::string> OtherClock(int seconds);
 
 }  // namespace dunlin::testing

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include <glog/logging.h>
@@ -75,10 +77,9 @@ struct Flow {
 };
 
 // Closing then sends a reset, as a firewall's would be.
-void Reset(int fd) {
+void ResetWhenClosed(int fd) {
   const linger hard{.l_onoff = 1, .l_linger = 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-  close(fd);
 }
 
 }  // namespace
@@ -90,8 +91,12 @@ struct TcpProxy::Link {
 
   explicit Link(int client_in) : client(client_in) { SetNonBlocking(client); }
   ~Link() {
-    Reset(client);
-    if (server >= 0) Reset(server);
+    close(client);
+    if (server >= 0) close(server);
+  }
+  void Cut() const {
+    ResetWhenClosed(client);
+    if (server >= 0) ResetWhenClosed(server);
   }
   bool Connect(int port) {
     server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -179,7 +184,10 @@ int TcpProxy::PollOnce(int timeout_ms) {
     cut = std::exchange(cut_, false);
     delay = delay_;
   }
-  if (cut) links_.clear();
+  if (cut) {
+    for (const auto& [client, link] : links_) link->Cut();
+    links_.clear();
+  }
   std::vector<pollfd> fds = {{.fd = listener_, .events = POLLIN, .revents = 0},
                              {.fd = wake_, .events = POLLIN, .revents = 0}};
   std::vector<Link*> polled;

@@ -38,7 +38,8 @@ class TcpProxy {
   void Run(std::stop_token stop);
   void Wake();
   void Accept();
-  // Milliseconds until something is due without a socket's saying so; -1 = nothing is.
+  // Waits for at most `timeout_ms` (-1 = for ever), and serves what is ready. Returns when
+  // something is due without a socket's saying so, the same way.
   int PollOnce(int timeout_ms);
 
   int listener_ = -1;
