@@ -166,7 +166,7 @@ class SmallRun {
           absl::StrCat("waited in vain for ", what, ": ", follower.Describe()));
     };
     DUNLIN_RETURN_IF_ERROR(expect(follower.Await([](const pb::Run& now) {
-      return now.state() == pb::Run::STATE_PLANNING && !now.throttled_reason().empty();
+      return now.state() == pb::Run::STATE_PLANNING && !now.reason().empty();
     }),
                                   "the barrier"));
     DUNLIN_RETURN_IF_ERROR(foreign->ExecuteScript("COMMIT"));

@@ -34,7 +34,12 @@ TEST(Chaos, I1_I3_I4_I12_EveryRowChangesOnceWhateverDies) {
   const int goal = FromEnvironment("DUNLIN_CHAOS_FAULTS", 60);
   const int struck_goal = FromEnvironment("DUNLIN_CHAOS_STRUCK", 30);
   const absl::Duration began = world.clock.Monotonic();
-  const absl::Duration until = began + absl::Minutes(FromEnvironment("DUNLIN_CHAOS_MINUTES", 4));
+  const absl::Duration at_least = began + absl::Minutes(1);
+  const absl::Duration until = began + absl::Minutes(FromEnvironment("DUNLIN_CHAOS_MINUTES", 5));
+  const auto enough = [&] {
+    return world.clock.Monotonic() >= at_least && faults.injected() >= goal &&
+           faults.struck() >= struck_goal;
+  };
   const auto end_some = [&] { faults.EndSome(false); };
   world.StartRound(end_some);
   std::string wrong;
