@@ -3,6 +3,7 @@
 #include <functional>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cli/client.h"
 
@@ -166,7 +167,8 @@ class SmallRun {
           absl::StrCat("waited in vain for ", what, ": ", follower.Describe()));
     };
     DUNLIN_RETURN_IF_ERROR(expect(follower.Await([](const pb::Run& now) {
-      return now.state() == pb::Run::STATE_PLANNING && !now.reason().empty();
+      return now.state() == pb::Run::STATE_PLANNING &&
+             absl::StrContains(now.reason(), "waits for the transaction");
     }),
                                   "the barrier"));
     DUNLIN_RETURN_IF_ERROR(foreign->ExecuteScript("COMMIT"));
