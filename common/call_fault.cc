@@ -26,6 +26,8 @@ Calls& All() {
   return *calls;
 }
 
+thread_local const char* current_purpose = nullptr;
+
 bool ParseWay(absl::string_view text, CallFault& fault) {
   int hang_ms = 0;
   if (text == "before") {
@@ -42,9 +44,13 @@ bool ParseWay(absl::string_view text, CallFault& fault) {
 
 }  // namespace
 
+CallPurpose::CallPurpose(const char* purpose) { current_purpose = purpose; }
+CallPurpose::~CallPurpose() { current_purpose = nullptr; }
+
 CallFault NextCall(absl::string_view point, const std::string& label) {
   Calls& calls = All();
-  const std::string call = absl::StrCat(point, " ", label);
+  std::string call = absl::StrCat(point, " ", label);
+  if (current_purpose != nullptr) absl::StrAppend(&call, " for ", current_purpose);
   MutexLock lock(calls.mutex);
   const int count = ++calls.counted[call];
   if (call != calls.failing || count != calls.nth) return {};
@@ -63,7 +69,7 @@ absl::Status SetCallFault(absl::string_view spec) {
         !ParseWay(spec.substr(equals + 1, at - equals - 1), fault) ||
         !absl::SimpleAtoi(spec.substr(at + 1), &nth)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("not a call that fails: '", spec, "'; expected POINT LABEL=WAY@N"));
+          absl::StrCat("not a call that fails: '", spec, "'; expected CALL=WAY@N"));
     }
   }
   Calls& calls = All();

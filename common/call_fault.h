@@ -18,8 +18,11 @@
     static_assert(::dunlin::IndexOf(::dunlin::kCallPoints, point) < 1'000, "unknown"); \
     return ::dunlin::NextCall(point, label);                                           \
   }())
+// Calls of this thread, until the end of the block, are told apart by what they are made for.
+#define DUNLIN_CALLS_FOR(purpose) const ::dunlin::CallPurpose call_purpose(purpose)
 #else
 #define DUNLIN_CALL(point, label) ::dunlin::CallFault()
+#define DUNLIN_CALLS_FOR(purpose) static_cast<void>(0)
 #endif
 
 namespace dunlin {
@@ -47,9 +50,19 @@ class CallFault {
   absl::Duration hang_;
 };
 
-// Counts the call "<point> <label>" and answers how it fails. Thread safety: any thread.
+// See DUNLIN_CALLS_FOR. Thread safety: on one thread, the latest one counts.
+class CallPurpose {
+ public:
+  explicit CallPurpose(const char* purpose);
+  ~CallPurpose();
+  CallPurpose(const CallPurpose&) = delete;
+  CallPurpose& operator=(const CallPurpose&) = delete;
+};
+
+// Counts the call "<point> <label>[ for <purpose>]" and answers how it fails. Thread safety: any
+// thread.
 CallFault NextCall(absl::string_view point, const std::string& label);
-// The one fault to come, until it is set again: "<point> <label>=<way>@<n>", the n-th such call
+// The one fault to come, until it is set again: "<call>=<way>@<n>", the n-th such call
 // from now on (1 = the next), ways `before`, `after` and `hang:<ms>`; empty = none. Forgets what
 // was counted. INVALID_ARGUMENT for anything else.
 absl::Status SetCallFault(absl::string_view spec);

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/call_fault.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/rpc/status_convert.h"
@@ -12,6 +13,7 @@ grpc::Status Serve(grpc::ServerContext* context, const char* method,
                    const std::function<absl::Status()>& body) {
   if (context->IsCancelled())
     return grpc::Status(grpc::StatusCode::CANCELLED, "the caller is gone");
+  DUNLIN_CALLS_FOR(method);
   absl::Status status = DUNLIN_FAULT("coordinator.rpc.before");
   if (status.ok()) status = body();
   if (status.ok()) status = DUNLIN_FAULT("coordinator.rpc.after");

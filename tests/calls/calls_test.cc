@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <random>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -24,6 +25,15 @@ class Calls : public ::testing::TestWithParam<size_t> {
  protected:
   bool IsOfThisPart(const std::string& call) const {
     return std::hash<std::string>()(call) % kParts == GetParam();
+  }
+  // A statement in the middle of a store's transaction that fails rolls it back, whatever the way:
+  // one is drawn. All else fails in all three.
+  std::vector<const char*> WaysOf(const std::string& call) {
+    const std::vector<const char*> all = {"before", "after", "hang:300"};
+    const bool of_store = absl::StartsWith(call, "libpq.pipeline dunlin/coordinator");
+    const bool at_edge = absl::StrContains(call, "COMMIT") || absl::StrContains(call, "BEGIN");
+    if (!of_store || at_edge) return all;
+    return {all[random_() % all.size()]};
   }
   void Fail(const std::string& spec) {
     const SmallRunResult run = RunSmallMigration(server_, spec);
@@ -57,7 +67,7 @@ TEST_P(Calls, I1_I2_I4_I6_EachFailsOnceAndEveryRowIsRight) {
             << absl::ToInt64Milliseconds(undisturbed.took) << " ms" << std::endl;
   for (const auto& [call, count] : undisturbed.calls) {
     if (!IsOfThisPart(call)) continue;
-    for (const char* way : {"before", "after", "hang:300"}) {
+    for (const char* way : WaysOf(call)) {
       Fail(absl::StrCat(call, "=", way, "@1"));
       if (count > 1) Fail(absl::StrCat(call, "=", way, "@", 2 + random_() % (count - 1)));
     }
