@@ -16,6 +16,18 @@
 namespace dunlin::cli {
 namespace {
 using nlohmann::json;
+
+// What kind of run it is, before its id.
+std::string StoryOf(const pb::Run& run) {
+  switch (run.kind()) {
+    case pb::Run::KIND_BASELINE:
+      return "recorded as done elsewhere: run ";
+    case pb::Run::KIND_UNDO:
+      return absl::StrCat("takes run ", run.follows_run_id(), " back: run ");
+    default:
+      return "run ";
+  }
+}
 }  // namespace
 
 std::string Reach(const GlobalOptions& global) {
@@ -102,9 +114,11 @@ int RunShow(const GlobalOptions& global, const std::string& name) {
     return kDone;
   }
   PrintRun(global, *run);
+  PrintLeft(*run);
   std::cout << "  " << run->description()
             << (run->owner().empty() ? "" : absl::StrCat(" (owner ", run->owner(), ")")) << "\n"
-            << "  run " << run->run_id() << ", digest " << run->digest().substr(0, 12) << "\n"
+            << "  " << StoryOf(*run) << run->run_id() << ", digest " << run->digest().substr(0, 12)
+            << "\n"
             << "  started by " << run->operator_name() << ", " << TimeText(run->create_time())
             << "; finished " << TimeText(run->finish_time(), run->has_finish_time()) << "\n"
             << "  " << HumanCount(run->rows_changed()) << " rows changed in "

@@ -13,15 +13,15 @@
 namespace dunlin::agent {
 
 // The version of schema dunlin that this agent knows.
-inline constexpr int kLedgerVersion = 1;
+inline constexpr int kLedgerVersion = 2;
 
 // Idempotent SQL for the ledger: schema, tables, functions, views; with a role also the grants that
 // an agent of that role needs. What `dunlin ledger sql` prints.
 std::string LedgerSql(absl::string_view role);
 
-// Makes sure that the ledger is there and may be used by this store: installs it when the role may,
-// else answers a Problem that names the command to run; another store's target is a Problem too
-// (trap 20).
+// Makes sure that the ledger is there and may be used by this store: installs or
+// upgrades it when the role may, else answers a Problem that names the command to run; another
+// store's target is a Problem too (trap 20).
 absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, const RunSpec& run);
 
 // Inserts the run under the store's run id (again: nothing), and takes the target for the run's

@@ -166,9 +166,9 @@ WHERE store_id IS NULL OR store_id = $1::uuid)sql"};
 
 const pg::Statement kInsertRun{"d_insert_run", R"sql(
 INSERT INTO dunlin.run (id, name, digest, definition, parameters, store_id, system_identifier, timeline, started_at,
-  supersedes, soak)
+  supersedes, soak, undoes)
 VALUES ($1::uuid, $2, $3, convert_to($4, 'UTF8'), $5::jsonb, $6::uuid, $7, $8::int, $9::timestamptz, $10,
-  $11::double precision * interval '1 second')
+  $11::double precision * interval '1 second', $12::uuid)
 ON CONFLICT DO NOTHING)sql"};
 
 const pg::Statement kRunById{"d_run_by_id", R"sql(
@@ -209,6 +209,30 @@ const pg::Statement kBaselineRun{"d_baseline_run", R"sql(
 UPDATE dunlin.run SET outcome = 'baseline', note = $2, finished_at = coalesce(finished_at, clock_timestamp())
 WHERE id = $1::uuid)sql"};
 
+const pg::Statement kUndoRun{"d_undo_run", R"sql(
+UPDATE dunlin.run SET outcome = 'undone', finished_at = coalesce(finished_at, clock_timestamp()),
+  task_epoch = task_epoch + 1
+WHERE id = $1::uuid AND undoes IS NULL AND (outcome IS NULL OR outcome = 'finished'))sql"};
+
+// What an undo did not put back: how many rows, and some of their keys.
+const pg::Statement kLeftByUndo{"d_left_by_undo", R"sql(
+SELECT (SELECT count(*) FROM dunlin.before_image WHERE run = $1::uuid), relation, key
+FROM dunlin.before_image WHERE run = $1::uuid ORDER BY relation, step, key LIMIT $2::int)sql"};
+
+// The totals of a run that is over, then what they were made of. A part at a time.
+const pg::Statement kKeepTotals{"d_keep_totals", R"sql(
+UPDATE dunlin.run r SET rows_done = s.rows_done, rows_changed = s.rows_changed
+FROM (SELECT coalesce(sum(rows_done), 0)::bigint AS rows_done, coalesce(sum(rows_changed), 0)::bigint AS rows_changed,
+        count(*) AS shards
+      FROM dunlin.shard WHERE run = $1::uuid) s
+WHERE r.id = $1::uuid AND r.outcome IS NOT NULL AND s.shards > 0)sql"};
+const pg::Statement kForgetShards{"d_forget_shards", R"sql(
+DELETE FROM dunlin.shard s USING dunlin.run r WHERE s.run = $1::uuid AND r.id = s.run AND r.outcome IS NOT NULL)sql"};
+const pg::Statement kForgetImages{"d_forget_images", R"sql(
+DELETE FROM dunlin.before_image WHERE ctid IN (
+  SELECT b.ctid FROM dunlin.before_image b JOIN dunlin.run r ON r.id = b.run
+  WHERE b.run = $1::uuid AND r.outcome IS NOT NULL LIMIT 20000))sql"};
+
 // What another migration stands in for: its shards' epochs rise, so that no zombie of it passes the
 // fence.
 const pg::Statement kFenceOffShards{"d_fence_off_shards", R"sql(
@@ -226,6 +250,17 @@ const pg::Statement kBeginPlan{"d_begin_plan",
 const pg::Statement kInsertShard{"d_insert_shard", R"sql(
 INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, rows_total)
 VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7, $8::bigint))sql"};
+
+// A range in which there is nothing to do.
+const pg::Statement kInsertDoneShard{"d_insert_done_shard", R"sql(
+INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, cursor, done)
+VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7, $6::text[], true))sql"};
+
+// A kept column as it can be written back.
+const pg::Statement kKeptColumn{"d_kept_column", R"sql(
+SELECT quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> ''
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = $1::oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped)sql"};
 
 const pg::Statement kShardsOfRun{"d_shards_of_run", R"sql(
 SELECT id, step, relation, lower, upper, epoch, seq, cursor, rows_done, rows_changed, done, rows_total
@@ -326,7 +361,8 @@ const pg::Statement kCountShards{"d_count_shards", R"sql(
 SELECT count(*), count(*) FILTER (WHERE NOT done) FROM dunlin.shard WHERE run = $1::uuid)sql"};
 
 const pg::Statement kFinishRun{"d_finish_run", R"sql(
-UPDATE dunlin.run SET outcome = 'finished', finished_at = coalesce(finished_at, clock_timestamp())
-WHERE id = $1::uuid AND (outcome IS NULL OR outcome = 'finished'))sql"};
+UPDATE dunlin.run SET outcome = CASE WHEN undoes IS NULL THEN 'finished' ELSE 'undone' END,
+  finished_at = coalesce(finished_at, clock_timestamp())
+WHERE id = $1::uuid AND (outcome IS NULL OR outcome = 'finished' OR (outcome = 'undone' AND undoes IS NOT NULL)))sql"};
 
 }  // namespace dunlin::agent::sql

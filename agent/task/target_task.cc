@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
+#include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/work/problem.h"
 #include "common/status_macros.h"
@@ -30,6 +31,24 @@ absl::StatusOr<TargetTaskResult> Run(const ConfirmRuns&, pg::Connection& connect
   }
   confirmed.truncated = confirmed.runs.size() > kMaxConfirmedRuns;
   return TargetTaskResult(std::move(confirmed));
+}
+
+absl::StatusOr<TargetTaskResult> Run(const ForgetRun& forget, pg::Connection& connection) {
+  const std::string run = forget.run.value();
+  ForgottenRun forgotten;
+  std::vector<pg::Result> results;
+  DUNLIN_RETURN_IF_ERROR(RunTransaction(connection,
+                                        {{.statement = sql::kKeepTotals, .parameters = {run}},
+                                         {.statement = sql::kForgetShards, .parameters = {run}}},
+                                        &results));
+  forgotten.shards = results.back().rows_affected;
+  // Many rows: a part at a time, so that no transaction is long.
+  while (true) {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result part, connection.Execute(sql::kForgetImages, {run}));
+    if (part.rows_affected == 0) break;
+    forgotten.images += part.rows_affected;
+  }
+  return TargetTaskResult(forgotten);
 }
 
 }  // namespace

@@ -38,12 +38,12 @@ constexpr size_t kMaxSteps = 64;
 
 const FieldNames& TopFieldNames() {
   static const auto* const names = [] {
-    auto* const made = new FieldNames{
-        .known = {"description", "owner", "target", "depends_on", "supersedes", "requires",
-                  "idempotent", "critical", "parameters", "limits", "durability", "soak", "labels",
-                  "steps"},
-        .later = {"windows", "undo", "on_pressure", "transform", "schemas", "priority"},
-        .top_only = {}};
+    auto* const made =
+        new FieldNames{.known = {"description", "owner", "target", "depends_on", "supersedes",
+                                 "requires", "idempotent", "critical", "parameters", "limits",
+                                 "durability", "soak", "labels", "steps"},
+                       .later = {"windows", "on_pressure", "transform", "schemas", "priority"},
+                       .top_only = {}};
     made->known.insert(made->known.end(), StepFieldNames().begin(), StepFieldNames().end());
     return made;
   }();

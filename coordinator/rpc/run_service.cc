@@ -78,6 +78,24 @@ class RunServiceImpl final
       return absl::OkStatus();
     });
   }
+  grpc::Status UndoRun(grpc::ServerContext* context, const pb::UndoRunRequest* request,
+                       pb::UndoRunResponse* response) override {
+    return Serve(context, "UndoRun", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.UndoRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ForgetRun(grpc::ServerContext* context, const pb::ForgetRunRequest* request,
+                         pb::ForgetRunResponse* response) override {
+    return Serve(context, "ForgetRun", [&]() -> absl::Status {
+      DUNLIN_RETURN_IF_ERROR(CheckCommand(*request));
+      DUNLIN_RETURN_IF_ERROR(CheckText("run", request->run(), kMaxNameBytes, true));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ForgetRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
   grpc::Status PauseAllRuns(grpc::ServerContext* context, const pb::PauseAllRunsRequest* request,
                             pb::PauseAllRunsResponse* response) override {
     return Serve(context, "PauseAllRuns", [&]() -> absl::Status {

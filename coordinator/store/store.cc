@@ -25,7 +25,7 @@ namespace {
 
 constexpr absl::Duration kConnectionWait = absl::Seconds(3);
 constexpr int kMaxTries = 5;
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 
 pg::ConnectOptions SessionOptions() {
   pg::SessionPins pins;

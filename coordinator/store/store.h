@@ -82,6 +82,10 @@ class Store {
                                                     const Caller& caller);
   absl::StatusOr<pb::RedoRunResponse> RedoRun(const pb::RedoRunRequest& request,
                                               const Caller& caller);
+  absl::StatusOr<pb::UndoRunResponse> UndoRun(const pb::UndoRunRequest& request,
+                                              const Caller& caller);
+  absl::StatusOr<pb::ForgetRunResponse> ForgetRun(const pb::ForgetRunRequest& request,
+                                                  const Caller& caller);
   absl::StatusOr<pb::PauseAllRunsResponse> PauseAllRuns(const pb::PauseAllRunsRequest& request,
                                                         const Caller& caller);
   absl::StatusOr<pb::ResumeAllRunsResponse> ResumeAllRuns(const pb::ResumeAllRunsRequest& request,
@@ -175,6 +179,8 @@ class Store {
   absl::Status CheckGateOnTarget(Transaction& tx, const pb::CheckGateRequest& request,
                                  const std::string& name, const std::string& target,
                                  pb::GateResult* result);
+  absl::Status ApplyForgotten(Transaction& tx, const std::string& run_id,
+                              const agent_pb::ForgetRunResult& result);
   absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
                            std::vector<std::string>& reachable);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,

@@ -61,6 +61,12 @@ absl::Status Store::CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest
     const std::string target = task.Text(0, 0);
     if (request.has_confirm_runs())
       DUNLIN_RETURN_IF_ERROR(ApplyConfirmedRuns(tx, target, request.confirm_runs()));
+    if (request.has_forget_run()) {
+      agent_pb::TargetTask asked;
+      if (!asked.ParseFromString(absl::HexStringToBytes(task.Text(0, 2))))
+        return absl::DataLossError("a question to a target cannot be read");
+      DUNLIN_RETURN_IF_ERROR(ApplyForgotten(tx, asked.forget_run().run_id(), request.forget_run()));
+    }
     if (request.has_problem()) {
       LOG(WARNING) << Event("target_task_failed")
                           .Kv("target", target)

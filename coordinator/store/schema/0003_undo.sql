@@ -1,0 +1,5 @@
+-- Undo: what it left, and what was forgotten.
+ALTER TABLE dunlin_store.run
+  ADD COLUMN rows_left bigint NOT NULL DEFAULT 0,      -- of an undo: rows that were changed since
+  ADD COLUMN some_left text[] NOT NULL DEFAULT '{}',   -- the first hundred of them, in words
+  ADD COLUMN forgotten_at timestamptz;                 -- before-images and shard rows are dropped in the target
