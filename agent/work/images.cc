@@ -106,7 +106,8 @@ std::string KeepImagesSql(const Images& images, const Relation& relation, const 
       ", ARRAY[", List(keys, [](size_t i) { return absl::StrCat("e->0->>", i); }),
       "]::text[] AS key, ARRAY[",
       List(images.columns.size(), [](size_t i) { return absl::StrCat("e->1->>", i); }),
-      "]::text[] AS before FROM json_array_elements(current_setting('dunlin.images')::json) e");
+      "]::text[] AS before FROM json_array_elements(current_setting('dunlin.images')::json) AS "
+      "r(e)");
   const std::string is =
       absl::StrCat("SELECT ", List(keys, [](size_t i) { return absl::StrCat("k", i); }), ", ARRAY[",
                    Texts("c", images.columns.size()), "]::text[] AS after, ours FROM (SELECT ",

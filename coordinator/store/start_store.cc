@@ -212,7 +212,11 @@ absl::Status Store::CreateRun(Transaction& tx, const NewRun& made, const Caller&
        .actor = made.operator_name,
        .reason = made.reason,
        .peer = caller.peer,
-       .old_value = made.follows.empty() ? "" : absl::StrCat("takes the place of ", made.follows),
+       .old_value =
+           made.follows.empty()
+               ? ""
+               : absl::StrCat(made.kind == RunKind::kUndo ? "takes back " : "takes the place of ",
+                              made.follows),
        .new_value = absl::StrCat(made.kind == RunKind::kApply ? "" : ToText(made.kind) + ", ",
                                  "digest ", made.digest.substr(0, 12))}));
   DUNLIN_RETURN_IF_ERROR(run.Settle());

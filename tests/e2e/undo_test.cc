@@ -53,7 +53,8 @@ TEST_F(Undo, AMillionRowsOnePercentChangedSinceAndAnAgentKilledInTheMiddle) {
   MakeItems(kRows);
   MiniCluster cluster(server_, {.agents = 2});
   cluster.WaitForAgents();
-  ASSERT_EQ(cluster.Dunlin({"start", Write(), "--wait"}).exit_code, 0);
+  ASSERT_EQ(cluster.Dunlin({"start", Write()}).exit_code, 0);
+  ASSERT_TRUE(Eventually(absl::Minutes(3), [&] { return cluster.State(kName) == "FINISHED"; }));
   EXPECT_EQ(server_.Int("app", "SELECT count(*) FROM dunlin.before_image"), kRows);
   server_.Exec("app", "UPDATE items SET price = -1 WHERE id % 100 = 7");
   const RunResult begun = cluster.Dunlin({"undo", kName, "--reason", "wrong rate"});
