@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "agent/control/target_desk.h"
 #include "agent/control/target_monitor.h"
 #include "agent/migrations_dir.h"
+#include "agent/signals/sampler.h"
 #include "agent/task/task_runner.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/shard_worker.h"
@@ -51,10 +53,15 @@ struct Agent::Impl {
       : options(std::move(options_in)),
         clock(clock_in),
         client(options.coordinators),
-        definitions(options.migrations_dir, options.any_migration) {
-    for (const auto& [name, dsn] : options.targets) sessions.emplace(name, SessionFactory(dsn));
-    for (const auto& [name, factory] : sessions) {
+        definitions(options.migrations_dir, options.any_migration),
+        sizes(options.batch_rows) {
+    for (const auto& [name, dsn] : options.targets) {
+      sessions.emplace(name, SessionFactory(dsn, options.watch));
+      unwatched.emplace(name, SessionFactory(dsn));
+    }
+    for (const auto& [name, factory] : unwatched) {
       monitors.push_back(std::make_unique<TargetMonitor>(name, factory, clock));
+      samplers.emplace(name, std::make_unique<SignalSampler>(name, factory, clock));
     }
     ControlLoop::Options control_options{
         .name = options.name.empty() ? DefaultName() : options.name,
@@ -68,12 +75,19 @@ struct Agent::Impl {
           const auto desk = desks.find(task.target);
           if (desk != desks.end()) desk->second->Take(std::move(task));
         },
+        ControlLoop::Signals{
+            .take =
+                [this](const std::string& target) {
+                  const auto sampler = samplers.find(target);
+                  return sampler == samplers.end() ? std::nullopt : sampler->second->Take();
+                },
+            .set_duties = [this](const std::vector<SignalDuty>& duties) { SetDuties(duties); }},
         clock);
-    for (const auto& [name, factory] : sessions) {
+    for (const auto& [name, factory] : unwatched) {
       desks.emplace(name,
                     std::make_unique<TargetDesk>(
-                        factory, [this](const TargetTask& task, const TargetTaskResult& result) {
-                          Answer(task, result);
+                        factory, [this](const TargetTask& task, const TargetTaskAnswer& answer) {
+                          Answer(task, answer);
                         }));
     }
     for (int slot = 0; slot < options.slots; ++slot) {
@@ -86,6 +100,34 @@ struct Agent::Impl {
     {
       MutexLock lock(mutex);
       queued.NotifyAll();
+    }
+  }
+
+  void SetDuties(const std::vector<SignalDuty>& duties) {
+    for (const auto& [target, sampler] : samplers) {
+      const auto duty =
+          std::find_if(duties.begin(), duties.end(),
+                       [&, name = target](const SignalDuty& one) { return one.target == name; });
+      if (duty == duties.end()) {
+        sampler->SetDuty(std::nullopt);
+        continue;
+      }
+      std::vector<MeasuredRun> runs;
+      for (const SignalDuty::Run& asked : duty->runs) {
+        MeasuredRun& run =
+            runs.emplace_back(MeasuredRun{.id = asked.run.id,
+                                          .tables = asked.tables,
+                                          .throttled_reason = asked.throttled_reason});
+        if (asked.run.definition.empty()) continue;
+        // A query is only run when the file that it stands in may run here.
+        auto definition = definitions.Get(asked.run);
+        if (definition.ok()) {
+          run.definition = *std::move(definition);
+        } else {
+          run.refused = std::string(definition.status().message());
+        }
+      }
+      sampler->SetDuty(std::move(runs));
     }
   }
 
@@ -141,7 +183,8 @@ struct Agent::Impl {
                               .task = task,
                               .definition = definition,
                               .sessions = factory,
-                              .clock = clock};
+                              .clock = clock,
+                              .shards = options.shards};
     const TaskResult result = RunTask(context);
     if (std::holds_alternative<std::monostate>(result)) {
       Release(handle, {}, {});
@@ -168,14 +211,14 @@ struct Agent::Impl {
     }
     if (const absl::Status fault = DUNLIN_FAULT("agent.done.before_report"); !fault.ok()) return;
     RetryReport(handle, "complete_shard", [&] {
-      return client.CompleteShard(control->agent(), handle.lease().id, shard.id, shard.epoch,
-                                  *outcome.checkpoint, outcome.upper);
+      return client.CompleteShard(control->agent(), handle.lease().id, handle.server(), shard.id,
+                                  shard.epoch, *outcome.checkpoint, outcome.upper);
     });
   }
 
   bool ReportSplit(LeaseHandle& handle, const SplitReport& split) {
     return RetryReport(handle, "report_split", [&] {
-      return client.ReportSplit(control->agent(), handle.lease().id, split);
+      return client.ReportSplit(control->agent(), handle.lease().id, handle.server(), split);
     });
   }
 
@@ -185,8 +228,8 @@ struct Agent::Impl {
     bool stop = false;
     const bool taken = RetryReport(handle, "report_quarantine", [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(
-          stop, client.ReportQuarantine(control->agent(), handle.lease().id, shard.id, shard.epoch,
-                                        checkpoint, rows));
+          stop, client.ReportQuarantine(control->agent(), handle.lease().id, handle.server(),
+                                        shard.id, shard.epoch, checkpoint, rows));
       return absl::OkStatus();
     });
     if (!taken) return QuarantineAnswer::kNotTaken;
@@ -196,8 +239,8 @@ struct Agent::Impl {
   void ReportTask(LeaseHandle& handle, const TaskResult& result) {
     const TaskWork& task = std::get<TaskWork>(handle.lease().work);
     RetryReport(handle, "complete_task", [&] {
-      return client.CompleteTask(control->agent(), handle.lease().id, task.id, task.task_epoch,
-                                 result);
+      return client.CompleteTask(control->agent(), handle.lease().id, handle.server(), task.id,
+                                 task.task_epoch, result);
     });
   }
 
@@ -205,14 +248,15 @@ struct Agent::Impl {
                const Problem& problem) {
     RetryReport(handle, "release_lease", [&] {
       return client.ReleaseLeases(control->agent(), {agent::Release{.lease = handle.lease().id,
+                                                                    .from = handle.server(),
                                                                     .checkpoint = checkpoint,
                                                                     .problem = problem}});
     });
   }
 
   // Once: what is not answered is asked again.
-  void Answer(const TargetTask& task, const TargetTaskResult& result) {
-    const absl::Status taken = client.CompleteTargetTask(control->agent(), task.id, result);
+  void Answer(const TargetTask& task, const TargetTaskAnswer& answer) {
+    const absl::Status taken = client.CompleteTargetTask(control->agent(), task.id, answer);
     if (!taken.ok())
       LOG(WARNING)
           << Event("answer_not_taken").Kv("target", task.target).Kv("why", taken.message());
@@ -240,8 +284,9 @@ struct Agent::Impl {
   DefinitionSource definitions;
   CrashMemory crashes;
   SizeMemory sizes;
-  std::map<std::string, SessionFactory> sessions;
+  std::map<std::string, SessionFactory> sessions, unwatched;
   std::vector<std::unique_ptr<TargetMonitor>> monitors;
+  std::map<std::string, std::unique_ptr<SignalSampler>> samplers;
   Mutex mutex;
   CondVar queued;
   std::deque<std::shared_ptr<LeaseHandle>> queue ABSL_GUARDED_BY(mutex);

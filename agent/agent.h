@@ -11,6 +11,7 @@
 #include <grpcpp/channel.h>
 
 #include "common/clock.h"
+#include "common/pg/connection.h"
 #include "common/secret.h"
 
 namespace dunlin::agent {
@@ -30,6 +31,12 @@ struct AgentOptions {
   absl::Duration exit_when_idle = absl::InfiniteDuration();
   // "<host>:<pid>" when empty.
   std::string name;
+  // For rehearsals on a scratch database (`dunlin test`), 0 = as work needs it: every batch takes
+  // so many rows, whatever the time; a plan has as many shards, if there are so many keys.
+  int64_t batch_rows = 0;
+  int shards = 0;
+  // Watches the calls of leased work to the targets; outlives the agent.
+  pg::CallWatch* watch = nullptr;
 };
 
 // Leases shards and tasks from a coordinator and works on them, each slot on a thread and a

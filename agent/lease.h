@@ -26,6 +26,7 @@ struct RunSpec {
   std::string store_id;
   std::string store_name;
   int planned_timeline = 0;  // 0 = not planned yet
+  RunId follows;             // the run whose place it takes (redo); empty = none
 };
 
 struct ShardWork {
@@ -38,7 +39,7 @@ struct ShardWork {
   int64_t rows_total = 0;
 };
 
-enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine };
+enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine, kBaseline };
 
 // An operator's word that a row may stay as it is.
 struct Acceptance {
@@ -58,6 +59,7 @@ struct TaskWork {
   int shards_max = 0;
   std::vector<Acceptance> accept;  // QUARANTINE
   bool retry = false;              // QUARANTINE: try all that are not accepted again
+  std::string note;                // BASELINE: who says so, and why
 };
 
 struct WorkLimits {
@@ -65,11 +67,31 @@ struct WorkLimits {
   absl::Duration batch_time = absl::Milliseconds(100);
   absl::Duration pause = absl::ZeroDuration();
   int64_t rows_left = 0;  // 0 = no limit
+  double duty = 1;        // the share of its time that a worker may spend in batches
+};
+
+// A target that this agent measures for all, and the runs that are in work there.
+struct SignalDuty {
+  struct Run {
+    RunSpec run;  // without a definition when the file has no check of its own
+    std::vector<std::string> tables;
+    std::string throttled_reason;
+  };
+  std::string target;
+  std::vector<Run> runs;
+};
+
+// Which PostgreSQL server a target is, or was when somebody looked.
+struct TargetIdentity {
+  std::string target;
+  std::string system_identifier;  // empty = cannot be reached
+  int timeline = 0;               // rises with every failover
 };
 
 struct Lease {
   LeaseId id;
   RunSpec run;
+  TargetIdentity target;    // the server that it is for
   absl::Duration duration;  // remaining, counted from before the request was sent
   WorkLimits limits;
   std::variant<ShardWork, TaskWork> work;
@@ -80,12 +102,6 @@ struct Checkpoint {
   int64_t seq = 0;
   int64_t rows_done = 0;
   int64_t rows_changed = 0;
-};
-
-struct TargetIdentity {
-  std::string target;
-  std::string system_identifier;  // empty = cannot be reached
-  int timeline = 0;
 };
 
 // A shard as the ledger has it.
@@ -145,8 +161,9 @@ struct PreflightResult {
 struct PlanResult {
   std::vector<LedgerShard> shards;
   int64_t rows_total = 0;
-  TargetIdentity identity;
 };
+// The ledger has the run as done elsewhere.
+struct BaselineResult {};
 struct VerifyResult {
   int64_t found = 0;
 };
@@ -161,13 +178,13 @@ struct QuarantineResult {
 struct ReconcileResult {
   std::vector<LedgerShard> shards;
   QuarantineResult quarantine;
-  TargetIdentity identity;
   bool run_known = false;
   bool finished = false;
 };
 // monostate: nothing to report, the lease is lost.
-using TaskResult = std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult,
-                                FinalizeResult, ReconcileResult, QuarantineResult, Problem>;
+using TaskResult =
+    std::variant<std::monostate, PreflightResult, PlanResult, VerifyResult, FinalizeResult,
+                 ReconcileResult, QuarantineResult, BaselineResult, Problem>;
 
 // A question to a target, or a small change of its ledger, beside the runs in work; takes no slot.
 struct ConfirmRuns {};
@@ -187,6 +204,10 @@ struct ConfirmedRuns {
   bool truncated = false;
 };
 using TargetTaskResult = std::variant<ConfirmedRuns, Problem>;
+struct TargetTaskAnswer {
+  TargetIdentity from;  // without a system identifier: no server could be asked
+  TargetTaskResult result;
+};
 
 struct SplitReport {
   ShardId parent;

@@ -1,6 +1,6 @@
 // The peer that Dunlin is measured against: what a careful engineer writes by hand with libpq.
 //
-//   loop DSN TABLE CONNECTIONS BATCH_ROWS
+//   loop DSN TABLE CONNECTIONS BATCH_ROWS [PERCENT_OF_TIME]
 //
 // Each connection has a contiguous part of the integer key `id`; a batch looks up the key 5,000 rows on and
 // updates (from, to] in a transaction of its own, with prepared statements, both in one round trip (pipeline mode).
@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct part {
   const char* dsn;
   const char* table;
   int batch_rows;
+  int percent;  // of the time that batches take; the rest is slept
   long long from, to;
   long long batches;
 };
@@ -65,6 +67,18 @@ static long long run_batch(PGconn* connection, const struct part* part, long lon
   return next;
 }
 
+static long long nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void rest(const struct part* part, long long worked) {
+  const long long pause = worked * (100 - part->percent) / part->percent;
+  const struct timespec time = {.tv_sec = pause / 1000000000LL, .tv_nsec = pause % 1000000000LL};
+  if (pause > 0) nanosleep(&time, NULL);
+}
+
 static void* run_part(void* argument) {
   struct part* part = argument;
   PGconn* connection = open_connection(part->dsn);
@@ -82,7 +96,9 @@ static void* run_part(void* argument) {
   long long from = part->from;
   long long to = run_batch(connection, part, from, from);
   while (from < part->to) {
+    const long long began = nanoseconds();
     const long long next = run_batch(connection, part, from, to);
+    rest(part, nanoseconds() - began);
     ++part->batches;
     from = to;
     to = next;
@@ -92,8 +108,8 @@ static void* run_part(void* argument) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    fprintf(stderr, "usage: loop DSN TABLE CONNECTIONS BATCH_ROWS\n");
+  if (argc != 5 && argc != 6) {
+    fprintf(stderr, "usage: loop DSN TABLE CONNECTIONS BATCH_ROWS [PERCENT_OF_TIME]\n");
     return 2;
   }
   const int connections = atoi(argv[3]);
@@ -111,6 +127,7 @@ int main(int argc, char** argv) {
     parts[i] = (struct part){.dsn = argv[1],
                              .table = argv[2],
                              .batch_rows = atoi(argv[4]),
+                             .percent = argc == 6 ? atoi(argv[5]) : 100,
                              .from = first + (last - first) * i / connections,
                              .to = first + (last - first) * (i + 1) / connections};
     if (pthread_create(&threads[i], NULL, run_part, &parts[i]) != 0) return 1;

@@ -88,10 +88,43 @@ absl::StatusOr<pb::Run> Client::ResumeRun(const pb::ResumeRunRequest& request) {
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ResumeRun, request, response));
   return response.run();
 }
+absl::StatusOr<std::vector<pb::Run>> Client::ThrottleRun(const pb::ThrottleRunRequest& request) {
+  pb::ThrottleRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ThrottleRun, request, response));
+  return std::vector<pb::Run>(response.runs().begin(), response.runs().end());
+}
 absl::StatusOr<pb::Run> Client::CancelRun(const pb::CancelRunRequest& request) {
   pb::CancelRunResponse response;
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::CancelRun, request, response));
   return response.run();
+}
+absl::StatusOr<pb::Run> Client::ApproveRun(const pb::ApproveRunRequest& request) {
+  pb::ApproveRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ApproveRun, request, response));
+  return response.run();
+}
+absl::StatusOr<pb::Run> Client::RedoRun(const pb::RedoRunRequest& request) {
+  pb::RedoRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::RedoRun, request, response));
+  return response.run();
+}
+absl::StatusOr<std::vector<pb::Run>> Client::PauseAllRuns(const pb::PauseAllRunsRequest& request) {
+  pb::PauseAllRunsResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::PauseAllRuns, request, response));
+  return std::vector<pb::Run>(response.runs().begin(), response.runs().end());
+}
+absl::StatusOr<std::vector<pb::Run>> Client::ResumeAllRuns(
+    const pb::ResumeAllRunsRequest& request) {
+  pb::ResumeAllRunsResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ResumeAllRuns, request, response));
+  return std::vector<pb::Run>(response.runs().begin(), response.runs().end());
+}
+absl::StatusOr<pb::BaselineMigrationResponse> Client::BaselineMigration(
+    const pb::BaselineMigrationRequest& request) {
+  pb::BaselineMigrationResponse response;
+  DUNLIN_RETURN_IF_ERROR(
+      Call(migrations_, &pb::MigrationService::Stub::BaselineMigration, request, response));
+  return response;
 }
 absl::StatusOr<pb::Run> Client::GetRun(const std::string& run) {
   pb::GetRunRequest request;

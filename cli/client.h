@@ -36,6 +36,13 @@ class Client {
   absl::StatusOr<pb::Run> PauseRun(const pb::PauseRunRequest& request);
   absl::StatusOr<pb::Run> ResumeRun(const pb::ResumeRunRequest& request);
   absl::StatusOr<pb::Run> CancelRun(const pb::CancelRunRequest& request);
+  absl::StatusOr<pb::Run> ApproveRun(const pb::ApproveRunRequest& request);
+  absl::StatusOr<pb::Run> RedoRun(const pb::RedoRunRequest& request);
+  absl::StatusOr<std::vector<pb::Run>> PauseAllRuns(const pb::PauseAllRunsRequest& request);
+  absl::StatusOr<std::vector<pb::Run>> ResumeAllRuns(const pb::ResumeAllRunsRequest& request);
+  absl::StatusOr<pb::BaselineMigrationResponse> BaselineMigration(
+      const pb::BaselineMigrationRequest& request);
+  absl::StatusOr<std::vector<pb::Run>> ThrottleRun(const pb::ThrottleRunRequest& request);
   absl::StatusOr<pb::Run> GetRun(const std::string& run);
   absl::StatusOr<std::vector<pb::Run>> ListRuns(bool live_only);
   absl::StatusOr<std::vector<pb::Shard>> ListShards(const std::string& run);

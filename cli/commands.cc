@@ -32,62 +32,6 @@ void PrintRun(const GlobalOptions& global, const pb::Run& run) {
     std::cout << "  " << reason << "\n";
 }
 
-int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
-             absl::Duration timeout) {
-  const auto connection = Connect(global);
-  if (!connection.ok()) return Complain(connection.status());
-  auto request = MakeCommand<pb::PauseRunRequest>(global, reason);
-  request.set_run(run);
-  absl::StatusOr<pb::Run> state = connection->client->PauseRun(request);
-  Clock& clock = SystemClock();
-  const absl::Duration until = clock.Monotonic() + timeout;
-  while (state.ok() && state->state() == pb::Run::STATE_PAUSING && clock.Monotonic() < until) {
-    clock.SleepFor(absl::Milliseconds(100), {});
-    state = connection->client->GetRun(state->run_id());
-  }
-  if (!state.ok()) return Complain(state.status());
-  PrintRun(global, *state);
-  if (state->state() == pb::Run::STATE_PAUSED) return kDone;
-  const auto shards = connection->client->ListShards(state->run_id());
-  std::vector<std::string> holders;
-  for (const pb::Shard& shard : shards.ok() ? *shards : std::vector<pb::Shard>{}) {
-    if (shard.state() == pb::Shard::STATE_LEASED) holders.push_back(shard.agent_name());
-  }
-  std::cerr << "dunlin: the command is recorded, but it is not PAUSED yet; still holding shards: "
-            << (holders.empty() ? "none" : absl::StrJoin(holders, ", "))
-            << ". They stop when their leases end at the latest\n";
-  return kNotFinished;
-}
-
-int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
-              int64_t stop_after_rows) {
-  const auto connection = Connect(global);
-  if (!connection.ok()) return Complain(connection.status());
-  auto request = MakeCommand<pb::ResumeRunRequest>(global, reason);
-  request.set_run(run);
-  request.set_stop_after_rows(stop_after_rows);
-  const auto resumed = connection->client->ResumeRun(request);
-  if (!resumed.ok()) return Complain(resumed.status());
-  PrintRun(global, *resumed);
-  return kDone;
-}
-
-int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason) {
-  const auto connection = Connect(global);
-  if (!connection.ok()) return Complain(connection.status());
-  auto request = MakeCommand<pb::CancelRunRequest>(global, reason);
-  request.set_run(run);
-  const auto cancelled = connection->client->CancelRun(request);
-  if (!cancelled.ok()) return Complain(cancelled.status());
-  PrintRun(global, *cancelled);
-  if (!global.json()) {
-    std::cout << "  What is done stays done: " << HumanCount(cancelled->rows_changed())
-              << " rows were changed in " << HumanCount(cancelled->batches_done())
-              << " batches. `dunlin resume " << run << "` would go on from there\n";
-  }
-  return kDone;
-}
-
 int RunStatus(const GlobalOptions& global, const std::string& name) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
@@ -166,12 +110,10 @@ int RunShow(const GlobalOptions& global, const std::string& name) {
             << "  " << HumanCount(run->rows_changed()) << " rows changed in "
             << HumanCount(run->batches_done()) << " batches; " << run->shards().done() << " of "
             << run->shards().total() << " shards done\n"
-            << "  limits: " << run->limits().concurrency() << " shards at once ("
-            << run->concurrency_allowed() << " allowed now)"
-            << (run->limits().rows_per_second() > 0
-                    ? absl::StrCat(", ", HumanCount(run->limits().rows_per_second()), " rows/s")
-                    : "")
-            << "\n\n";
+            << "  limits: " << LimitsLine(*run) << " (" << run->concurrency_allowed()
+            << " allowed now)\n\n";
+  if (const std::string signals = SignalLines(*run); !signals.empty())
+    std::cout << "  the target, by how near each signal is to its limit:\n" << signals << "\n";
   for (const pb::RunEvent& event : *events) {
     std::cout << "  " << TimeText(event.event_time()) << "  " << event.actor() << "  "
               << (event.kind() == "run_state_changed"

@@ -18,6 +18,7 @@ struct StartOptions {
   bool wait = false;
   bool dry_run = false;
   int64_t stop_after_rows = 0;
+  int priority = 0;  // 0 = 100
   std::map<std::string, std::string> parameters;
   std::string reason;
   std::string at;           // --at: when to begin; empty = at once
@@ -38,9 +39,29 @@ struct GateOptions {
 int RunGate(const GlobalOptions& global, const GateOptions& options);
 int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
              absl::Duration timeout);
+int RunPauseAll(const GlobalOptions& global, const std::string& reason, absl::Duration timeout);
+int RunResumeAll(const GlobalOptions& global, const std::string& reason);
+int RunApprove(const GlobalOptions& global, const std::string& run, const std::string& reason);
+int RunRedo(const GlobalOptions& global, const std::string& run, const std::string& reason,
+            bool apply_twice);
+struct BaselineOptions {
+  std::string folder = "db/data_migrations";
+  std::string through;  // the last version, or its name
+  std::string target;   // only on that one; empty = on all of each file
+  std::string reason;
+};
+int RunBaseline(const GlobalOptions& global, const BaselineOptions& options);
 int RunResume(const GlobalOptions& global, const std::string& run, const std::string& reason,
               int64_t stop_after_rows);
 int RunCancel(const GlobalOptions& global, const std::string& run, const std::string& reason);
+struct ThrottleOptions {
+  std::string run;  // or "all"
+  std::string reason;
+  // Empty = unchanged.
+  std::string concurrency, rows_per_second, batch_time, ratio;
+  std::string lasts;  // --for; empty = for good
+};
+int RunThrottle(const GlobalOptions& global, const ThrottleOptions& options);
 int RunQuarantineList(const GlobalOptions& global, const std::string& run);
 // Keys as CSV; `step` 0 = all, which must then have the same key columns.
 int RunQuarantineExport(const GlobalOptions& global, const std::string& run, int step);
@@ -54,7 +75,30 @@ int RunShow(const GlobalOptions& global, const std::string& run);
 int RunEvents(const GlobalOptions& global, const std::string& run, bool all);
 int RunWatch(const GlobalOptions& global, const std::string& run, int64_t from_revision);
 int RunAgents(const GlobalOptions& global);
-int RunCheck(const GlobalOptions& global, const std::vector<std::string>& files);
+struct CheckOptions {
+  std::vector<std::string> files;
+  std::map<std::string, std::string> parameters;  // as `start` takes them
+  bool show_rows = false;                         // also when it is no terminal that reads
+};
+// Exit code 1: a finding is an error.
+int RunCheck(const GlobalOptions& global, const CheckOptions& options);
+struct NewOptions {
+  std::string name;  // "<snake_name>", or with a version in front
+  std::string table;
+  std::string kind = "backfill";
+  std::string folder = "db/data_migrations";
+  bool with_test = true;
+};
+// Exit code 5: a file of that name is there already.
+int RunNew(const GlobalOptions& global, const NewOptions& options);
+
+struct TestOptions {
+  std::vector<std::string> files;  // migrations, or their tests
+  std::string server;              // DSN or @FILE; empty = one of its own
+};
+// Exit codes: 1 a case failed, 2 a file is wrong, 4 no scratch database to be had, 5 none may be
+// made.
+int RunTest(const GlobalOptions& global, const TestOptions& options);
 int RunLedgerSql(const std::string& role);
 
 struct LocalOptions {

@@ -33,24 +33,42 @@ int Complain(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
-absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
+namespace {
+
+absl::StatusOr<Connection> ConnectToDatabase(const GlobalOptions& options, bool to_work) {
   Connection connection;
-  if (!options.database.empty()) {
-    DUNLIN_ASSIGN_OR_RETURN(const Secret dsn, ReadDsn(options.database));
-    DUNLIN_RETURN_IF_ERROR(pg::ValidateDsn(dsn));
-    auto made = coordinator::Coordinator::Make(
-        {.store_dsn = dsn, .local = true, .migrate_schema = false, .background = false});
-    if (absl::IsNotFound(made.status())) {
-      return absl::NotFoundError(
-          absl::StrCat(made.status().message(), "; `dunlin local FILE --database …` makes one"));
-    }
-    if (!made.ok()) return made.status();
-    connection.in_process = *std::move(made);
-    connection.client = std::make_unique<Client>(
-        std::vector<std::shared_ptr<grpc::Channel>>{connection.in_process->InProcessChannel()},
-        absl::StrCat("database ", pg::DescribeDsn(dsn)));
-    return connection;
+  DUNLIN_ASSIGN_OR_RETURN(const Secret dsn, ReadDsn(options.database));
+  DUNLIN_RETURN_IF_ERROR(pg::ValidateDsn(dsn));
+  auto made = coordinator::Coordinator::Make(
+      {.store_dsn = dsn, .local = true, .migrate_schema = to_work, .background = to_work});
+  if (absl::IsNotFound(made.status())) {
+    return absl::NotFoundError(
+        absl::StrCat(made.status().message(), "; `dunlin local FILE --database …` makes one"));
   }
+  if (!made.ok()) return made.status();
+  connection.in_process = *std::move(made);
+  connection.client = std::make_unique<Client>(
+      std::vector<std::shared_ptr<grpc::Channel>>{connection.in_process->InProcessChannel()},
+      absl::StrCat("database ", pg::DescribeDsn(dsn)));
+  if (!to_work) return connection;
+  auto agent = LocalAgent::Make(*connection.in_process, dsn);
+  if (agent.ok()) {
+    connection.local_agent = *std::move(agent);
+  } else if (!absl::IsPermissionDenied(agent.status())) {
+    return agent.status();
+  }  // else a `dunlin local` lives, and does the work
+  return connection;
+}
+
+}  // namespace
+
+absl::StatusOr<Connection> ConnectToWork(const GlobalOptions& options) {
+  return options.database.empty() ? Connect(options) : ConnectToDatabase(options, true);
+}
+
+absl::StatusOr<Connection> Connect(const GlobalOptions& options) {
+  if (!options.database.empty()) return ConnectToDatabase(options, false);
+  Connection connection;
   if (options.coordinator.empty()) {
     return absl::InvalidArgumentError(
         "where to? Say --coordinator HOST:PORT (or set DUNLIN_COORDINATOR), or --database DSN (or "

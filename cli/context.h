@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "cli/client.h"
+#include "cli/local_process.h"
 
 #include "coordinator/coordinator.h"
 
@@ -23,10 +24,15 @@ struct GlobalOptions {
 // A way to a coordinator: over the network, or inside this process on the store that `dunlin local`
 // keeps in the database (coordinators are stateless, so that just works).
 struct Connection {
-  std::unique_ptr<coordinator::Coordinator> in_process;  // outlives the client
+  std::unique_ptr<coordinator::Coordinator> in_process;  // outlives the others
   std::unique_ptr<Client> client;
+  std::unique_ptr<LocalAgent> local_agent;
 };
 absl::StatusOr<Connection> Connect(const GlobalOptions& options);
+// For commands that have work done in the target: with --database there is no agent but in a
+// running `dunlin local`, so without one the command brings its own, and makes the store if there
+// is none.
+absl::StatusOr<Connection> ConnectToWork(const GlobalOptions& options);
 
 // "dunlin: …" on stderr; returns the exit code that belongs to it.
 int Complain(const absl::Status& status);

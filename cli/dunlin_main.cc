@@ -34,13 +34,18 @@ struct Everything {
   StartOptions start;
   LocalOptions local;
   GateOptions gate;
+  NewOptions made;
+  TestOptions test;
+  ThrottleOptions throttle;
+  CheckOptions check;
   std::vector<std::string> sets, files;
   std::string run, reason, role;
   std::string folder = "db/data_migrations";
   std::string timeout = "60s";
   int64_t stop_after = 0, from_revision = 0;
   int step = 0;
-  bool all_events = false;
+  bool all_events = false, apply_twice = false;
+  BaselineOptions baseline;
   std::function<int()> chosen;
 };
 
@@ -84,6 +89,10 @@ bool ParseSets(Everything& all) {
 void AddStartOptions(CLI::App* command, Everything& all) {
   command->add_option("--stop-after", all.stop_after, "pause after about so many rows (a canary)")
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--priority", all.start.priority,
+                   "share of the target beside other runs, 1 to 1000 (default 100)")
+      ->check(CLI::Range(1, 1000));
   command->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
   command->add_option("--reason", all.reason, "why, for the log of events");
 }
@@ -113,6 +122,27 @@ void AddGate(CLI::App& app, Everything& all) {
                    "how old the target's own word may be before it is asked again")
       ->capture_default_str();
   gate->callback([&all] { all.chosen = [&all] { return RunGate(all.global, all.gate); }; });
+}
+
+void AddThrottle(CLI::App& app, Everything& all) {
+  CLI::App* throttle = AddCommand(
+      app, "throttle",
+      "change the limits of a live run, or of all, while they run; old and new are recorded",
+      "dunlin throttle all --ratio 0.5 --for 90m --reason 'sale until noon'");
+  throttle->add_option("RUN", all.throttle.run, "name, version or run id; or all")->required();
+  throttle->add_option("--concurrency", all.throttle.concurrency,
+                       "shards in work at once, 1 to 256");
+  throttle->add_option("--rows-per-second", all.throttle.rows_per_second,
+                       "over all agents; or none");
+  throttle->add_option("--batch-time", all.throttle.batch_time,
+                       "how long a batch takes, at most half of the target's deadlock_timeout");
+  throttle->add_option("--ratio", all.throttle.ratio,
+                       "the share of its time that each worker works, over 0 up to 1");
+  throttle->add_option("--for", all.throttle.lasts,
+                       "how long; what was before comes back by itself. Without it: for good");
+  throttle->add_option("--reason", all.throttle.reason, "why");
+  throttle->callback(
+      [&all] { all.chosen = [&all] { return RunThrottle(all.global, all.throttle); }; });
 }
 
 void AddDriving(CLI::App& app, Everything& all) {
@@ -159,24 +189,34 @@ void AddDriving(CLI::App& app, Everything& all) {
   CLI::App* pause = AddCommand(
       app, "pause", "stop a run between two batches; returns when nothing of it runs any more",
       "dunlin pause 20261123120000 --reason 'checkout is slow'");
-  pause->add_option("RUN", all.run, "name, version or run id")->required();
+  pause->add_option("RUN", all.run, "name, version or run id; or all")->required();
   pause->add_option("--reason", all.reason, "why");
   pause->add_option("--timeout", all.timeout, "how long to wait for PAUSED")->capture_default_str();
   pause->callback([&all] {
     all.chosen = [&all]() -> int {
       const auto timeout = dunlin::ParseDuration(all.timeout);
       if (!timeout.ok()) return Complain(timeout.status());
+      if (all.run == "all") return RunPauseAll(all.global, all.reason, *timeout);
       return RunPause(all.global, all.run, all.reason, *timeout);
     };
   });
+  AddThrottle(app, all);
   CLI::App* resume =
       AddCommand(app, "resume", "go on from the checkpoints", "dunlin resume 20261123120000");
-  resume->add_option("RUN", all.run, "name, version or run id")->required();
+  resume->add_option("RUN", all.run, "name, version or run id; or all: what `pause all` paused")
+      ->required();
   resume->add_option("--reason", all.reason, "why");
   resume->add_option("--stop-after", all.stop_after, "pause again after about so many rows")
       ->check(CLI::NonNegativeNumber);
   resume->callback([&all] {
-    all.chosen = [&all] { return RunResume(all.global, all.run, all.reason, all.stop_after); };
+    all.chosen = [&all] {
+      if (all.run == "all" && all.stop_after > 0) {
+        std::cerr << "dunlin: --stop-after is for one run; say which\n";
+        return static_cast<int>(kUsage);
+      }
+      if (all.run == "all") return RunResumeAll(all.global, all.reason);
+      return RunResume(all.global, all.run, all.reason, all.stop_after);
+    };
   });
   CLI::App* cancel = AddCommand(app, "cancel", "end a run; what is done stays done",
                                 "dunlin cancel 20261123120000 --reason 'wrong column'");
@@ -184,6 +224,45 @@ void AddDriving(CLI::App& app, Everything& all) {
   cancel->add_option("--reason", all.reason, "why");
   cancel->callback(
       [&all] { all.chosen = [&all] { return RunCancel(all.global, all.run, all.reason); }; });
+}
+
+void AddLife(CLI::App& app, Everything& all) {
+  CLI::App* approve = AddCommand(
+      app, "approve", "let a critical run begin, as another operator than the one who started it",
+      "dunlin approve 20261123120000 --reason 'read with Ada, tested on staging'");
+  approve->add_option("RUN", all.run, "name, version or run id")->required();
+  approve->add_option("--reason", all.reason, "why, for the log of events");
+  approve->callback(
+      [&all] { all.chosen = [&all] { return RunApprove(all.global, all.run, all.reason); }; });
+
+  CLI::App* redo = AddCommand(
+      app, "redo",
+      "do a run that has ended again, as a new run; refused (exit 5) when rows would be changed "
+      "twice, unless the file says `idempotent: true`",
+      "dunlin redo 20261123120000 --reason 'the source table was repaired'");
+  redo->add_option("RUN", all.run, "name, version or run id")->required();
+  redo->add_option("--reason", all.reason, "why, for the log of events");
+  redo->add_flag("--apply-twice", all.apply_twice,
+                 "yes, apply it to rows that the former run has changed already");
+  redo->callback([&all] {
+    all.chosen = [&all] { return RunRedo(all.global, all.run, all.reason, all.apply_twice); };
+  });
+
+  CLI::App* baseline = AddCommand(
+      app, "baseline",
+      "record the migrations of a folder up to a version as done elsewhere, without running them: "
+      "for a new database, or one that was restored or is far behind",
+      "dunlin baseline --through 20261101090000 --target tenant_42 --reason 'made from a template "
+      "of 1 November'");
+  baseline->add_option("DIR", all.baseline.folder, "the folder")->capture_default_str();
+  baseline->add_option("--through", all.baseline.through, "the last version, or its name")
+      ->required();
+  baseline->add_option("--target", all.baseline.target,
+                       "only on this target (default: on all that each file names)");
+  baseline->add_option("--reason", all.baseline.reason, "how you know that they were done")
+      ->required();
+  baseline->callback(
+      [&all] { all.chosen = [&all] { return RunBaseline(all.global, all.baseline); }; });
 }
 
 void AddQuarantine(CLI::App& app, Everything& all) {
@@ -221,6 +300,62 @@ void AddQuarantine(CLI::App& app, Everything& all) {
   });
 }
 
+void AddWriting(CLI::App& app, Everything& all) {
+  CLI::App* made = AddCommand(
+      app, "new",
+      "write a migration and its test from a template, with comments that say how to finish them",
+      "dunlin new backfill_cancelled_on --table reservations");
+  made->add_option("NAME", all.made.name,
+                   "such as backfill_cancelled_on; its version is put before")
+      ->required();
+  made->add_option("--table", all.made.table, "the table whose rows it goes over");
+  made->add_option("--kind", all.made.kind,
+                   "backfill: fill a column; copy: rows into another table, with a trigger that "
+                   "keeps it up to date; delete; insert: a row of another table for each; "
+                   "normalise: values into a table of their own; counter: count rows of another "
+                   "table; once: a few statements without batches")
+      ->check(
+          CLI::IsMember({"backfill", "copy", "delete", "insert", "normalise", "counter", "once"}))
+      ->capture_default_str();
+  made->add_option("--dir", all.made.folder, "where to write them")->capture_default_str();
+  made->add_flag("!--no-test", all.made.with_test, "only the migration");
+  made->callback([&all] { all.chosen = [&all] { return RunNew(all.global, all.made); }; });
+
+  CLI::App* test = AddCommand(
+      app, "test",
+      "run the tests beside migrations (NAME.test.yaml) in scratch databases: at once, in batches "
+      "of 1, 2 and 1000 rows, in several shards, interrupted at every step, and twice if the file "
+      "says `idempotent: true`; all must end with the same rows",
+      "dunlin test db/data_migrations/20261123120000_x.yaml");
+  test->add_option("FILE", all.test.files, "migration files, or their tests")->required();
+  test->add_option("--server", all.test.server,
+                   "DSN or @FILE of a server where the role may create databases; without it a "
+                   "scratch server is started from the PostgreSQL that is installed here")
+      ->envname("DUNLIN_TEST_SERVER");
+  test->callback([&all] { all.chosen = [&all] { return RunTest(all.global, all.test); }; });
+}
+
+void AddCheck(CLI::App& app, Everything& all) {
+  CLI::App* check = AddCommand(
+      app, "check",
+      "validate files; with --database also against it: plans, locks, triggers, grants; batches "
+      "are tried and rolled back, to show what they do to rows and to estimate time, WAL and disk. "
+      "Exit 1 when something is wrong",
+      "dunlin check db/data_migrations/*.yaml --database postgresql://localhost/app");
+  check->add_option("FILE", all.files, "migration files")->required();
+  check->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
+  check->add_flag("--show-rows", all.check.show_rows,
+                  "show values of rows also when the output is not a terminal");
+  check->callback([&all] {
+    all.chosen = [&all] {
+      if (!ParseSets(all)) return static_cast<int>(kUsage);
+      all.check.files = all.files;
+      all.check.parameters = all.start.parameters;
+      return RunCheck(all.global, all.check);
+    };
+  });
+}
+
 void AddLooking(CLI::App& app, Everything& all) {
   CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run",
                                 "dunlin status 20261123120000 -o json");
@@ -246,11 +381,6 @@ void AddLooking(CLI::App& app, Everything& all) {
       [&all] { all.chosen = [&all] { return RunWatch(all.global, all.run, all.from_revision); }; });
   CLI::App* agents = AddCommand(app, "agents", "who is connected", "dunlin agents");
   agents->callback([&all] { all.chosen = [&all] { return RunAgents(all.global); }; });
-  CLI::App* check =
-      AddCommand(app, "check", "validate files; with --database also against it",
-                 "dunlin check db/data_migrations/*.yaml --database postgresql://localhost/app");
-  check->add_option("FILE", all.files, "migration files")->required();
-  check->callback([&all] { all.chosen = [&all] { return RunCheck(all.global, all.files); }; });
   CLI::App* ledger =
       app.add_subcommand("ledger", "the record that Dunlin keeps in a target database");
   ledger->require_subcommand(1);
@@ -270,8 +400,11 @@ int Main(int argc, char** argv) {
   app.footer(std::string("Begin with: dunlin local FILE --database DSN\n") + kExitCodes);
   AddGlobals(app, all.global);
   AddDriving(app, all);
+  AddLife(app, all);
   AddQuarantine(app, all);
   AddGate(app, all);
+  AddWriting(app, all);
+  AddCheck(app, all);
   AddLooking(app, all);
   try {
     app.parse(argc, argv);

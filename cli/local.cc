@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/local_process.h"
 #include "cli/output.h"
 #include "cli/watch.h"
 
@@ -21,47 +22,11 @@
 #include "common/dsn_source.h"
 #include "common/log.h"
 #include "common/pg/connection.h"
-#include "common/pg/session.h"
 
 namespace dunlin::cli {
 namespace {
 
-// Session-level, on a connection that does nothing else: as long as it lives, so does this process.
-constexpr const char* kTryLock =
-    "SELECT pg_try_advisory_lock(7305809122113404), current_database()";
-constexpr const char* kHolder = R"sql(
-SELECT string_agg('pid ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), 'unnamed') || ')', ', ')
-FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = 7305809122113404
-  AND a.datname = current_database())sql";
 constexpr absl::Duration kLockWait = absl::Seconds(2);
-
-struct Lock {
-  std::unique_ptr<pg::Connection> connection;
-  std::string database;
-};
-
-absl::StatusOr<Lock> TakeLock(const Secret& dsn) {
-  pg::SessionPins pins;
-  pins.application_name = "dunlin/local";
-  Lock lock;
-  DUNLIN_ASSIGN_OR_RETURN(lock.connection,
-                          pg::Connection::Connect(dsn, pg::MakeSessionOptions(pins)));
-  Clock& clock = SystemClock();
-  const absl::Duration until = clock.Monotonic() + kLockWait;
-  while (true) {
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result taken, lock.connection->Query(kTryLock));
-    lock.database = taken.Text(0, 1);
-    if (taken.Bool(0, 0)) return lock;
-    if (clock.Monotonic() >= until || Interrupted()) break;
-    clock.SleepFor(absl::Milliseconds(50), {});
-  }
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result holder, lock.connection->Query(kHolder));
-  return absl::PermissionDeniedError(
-      absl::StrCat("another `dunlin local` works on database ", lock.database,
-                   " already: ", holder.IsNull(0, 0) ? std::string("unknown") : holder.Text(0, 0),
-                   ". See it with: dunlin watch --database …"));
-}
 
 // Waits until all have ended, showing progress. Ctrl-C ends it early.
 int WatchToEnd(Client& client, const GlobalOptions& global, const std::vector<std::string>& live) {
@@ -96,7 +61,7 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
   const absl::StatusOr<Secret> dsn = ReadDsn(global.database);
   if (!dsn.ok()) return Complain(dsn.status());
   InstallInterrupt();
-  const auto lock = TakeLock(*dsn);
+  const auto lock = TakeLocalLock(*dsn, kLockWait);
   if (!lock.ok()) return Complain(lock.status());
   auto coordinator = coordinator::Coordinator::Make({.store_dsn = *dsn, .local = true});
   if (!coordinator.ok()) return Complain(coordinator.status());

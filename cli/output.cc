@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -74,6 +75,16 @@ std::string Bar(double percent, int width) {
   return bar;
 }
 
+std::string Sparkline(const std::vector<double>& values, double full) {
+  static constexpr const char* kLevels[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  std::string line;
+  for (const double value : values) {
+    const double part = full > 0 ? std::clamp(value / full, 0.0, 1.0) : 0;
+    line += kLevels[static_cast<int>(part * 7.999)];
+  }
+  return line;
+}
+
 std::string ProgressLine(const v1::Run& run) {
   std::string line =
       absl::StrFormat("%-10s %5.1f %%  %s / %s rows", StateName(run.state()), PercentOf(run),
@@ -107,6 +118,29 @@ std::string WaitReason(const v1::Run& run) {
   return run.throttled_reason();
 }
 
+std::string SignalLines(const v1::Run& run) {
+  std::string lines;
+  for (const v1::Run::Signal& signal : run.signals()) {
+    const std::string mark = !signal.measured() ? "not measured"
+                             : signal.pressure() >= 1
+                                 ? "OVER"
+                                 : absl::StrFormat("%.0f %%", signal.pressure() * 100);
+    absl::StrAppend(&lines, "  ", absl::StrFormat("%12s", mark), "  ", signal.text(), "\n");
+  }
+  return lines;
+}
+
+std::string LimitsLine(const v1::Run& run) {
+  const v1::Run::Limits& limits = run.limits();
+  const absl::Duration batch = absl::Seconds(limits.batch_time_duration().seconds()) +
+                               absl::Nanoseconds(limits.batch_time_duration().nanos());
+  return absl::StrCat(limits.concurrency(), limits.concurrency() == 1 ? " shard" : " shards",
+                      " at once, batches of ", dunlin::FormatDuration(batch),
+                      limits.rows_per_second() > 0
+                          ? absl::StrCat(", ", HumanCount(limits.rows_per_second()), " rows/s")
+                          : "");
+}
+
 std::string Table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
@@ -126,41 +160,56 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 json RunJson(const v1::Run& run) {
-  json out = {{"run_id", run.run_id()},
-              {"migration", run.migration()},
-              {"target", run.target()},
-              {"state", StateName(run.state())},
-              {"reason", run.reason()},
-              {"throttled_reason", run.throttled_reason()},
-              {"rows_done", run.rows_done()},
-              {"rows_total", run.rows_total()},
-              {"rows_changed", run.rows_changed()},
-              {"rows_quarantined", run.rows_quarantined()},
-              {"rows_accepted", run.rows_accepted()},
-              {"rows_per_second", run.rows_per_second()},
-              {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
-              {"shards",
-               {{"total", run.shards().total()},
-                {"done", run.shards().done()},
-                {"leased", run.shards().leased()},
-                {"pending", run.shards().pending()}}},
-              {"error", run.error()},
-              {"revision", run.revision()},
-              {"step", run.step()},
-              {"steps", run.steps()},
-              {"batches_done", run.batches_done()},
-              {"digest", run.digest()},
-              {"operator", run.operator_name()},
-              {"owner", run.owner()},
-              {"description", run.description()},
-              {"create_time", TimeJson(run.has_create_time(), run.create_time())},
-              {"start_time", TimeJson(run.has_start_time(), run.start_time())},
-              {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
-              {"concurrency_allowed", run.concurrency_allowed()},
-              {"limits",
-               {{"concurrency", run.limits().concurrency()},
-                {"rows_per_second", run.limits().rows_per_second()}}},
-              {"stop_after_rows", run.stop_after_rows()}};
+  json out = {
+      {"run_id", run.run_id()},
+      {"migration", run.migration()},
+      {"target", run.target()},
+      {"state", StateName(run.state())},
+      {"reason", run.reason()},
+      {"throttled_reason", run.throttled_reason()},
+      {"rows_done", run.rows_done()},
+      {"rows_total", run.rows_total()},
+      {"rows_changed", run.rows_changed()},
+      {"rows_quarantined", run.rows_quarantined()},
+      {"rows_accepted", run.rows_accepted()},
+      {"rows_per_second", run.rows_per_second()},
+      {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
+      {"shards",
+       {{"total", run.shards().total()},
+        {"done", run.shards().done()},
+        {"leased", run.shards().leased()},
+        {"pending", run.shards().pending()}}},
+      {"error", run.error()},
+      {"revision", run.revision()},
+      {"step", run.step()},
+      {"steps", run.steps()},
+      {"batches_done", run.batches_done()},
+      {"digest", run.digest()},
+      {"kind", absl::AsciiStrToLower(absl::StripPrefix(v1::Run::Kind_Name(run.kind()), "KIND_"))},
+      {"follows_run_id", run.follows_run_id()},
+      {"followed_by_run_id", run.followed_by_run_id()},
+      {"superseded_by", run.superseded_by()},
+      {"critical", run.critical()},
+      {"approved_by", run.approved_by()},
+      {"operator", run.operator_name()},
+      {"owner", run.owner()},
+      {"description", run.description()},
+      {"create_time", TimeJson(run.has_create_time(), run.create_time())},
+      {"start_time", TimeJson(run.has_start_time(), run.start_time())},
+      {"finish_time", TimeJson(run.has_finish_time(), run.finish_time())},
+      {"concurrency_allowed", run.concurrency_allowed()},
+      {"limits",
+       {{"concurrency", run.limits().concurrency()},
+        {"rows_per_second", run.limits().rows_per_second()}}},
+      {"stop_after_rows", run.stop_after_rows()}};
+  out["signals"] = json::array();
+  for (const v1::Run::Signal& signal : run.signals()) {
+    out["signals"].push_back({{"signal", signal.signal()},
+                              {"subject", signal.subject()},
+                              {"text", signal.text()},
+                              {"pressure", signal.pressure()},
+                              {"measured", signal.measured()}});
+  }
   out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
   out["parameters"] =
       std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());

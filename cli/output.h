@@ -20,6 +20,8 @@ std::string TimeText(const google::protobuf::Timestamp& time, bool present = tru
 double PercentOf(const v1::Run& run);
 // "[######----]" in Unicode blocks, `width` cells.
 std::string Bar(double percent, int width);
+// One cell for each value, up to `full`, which is the highest.
+std::string Sparkline(const std::vector<double>& values, double full);
 // One line: state, percent, rows, rate, ETA.
 std::string ProgressLine(const v1::Run& run);
 // Why it is not going at full speed, or not at all; empty = nothing to say.
@@ -27,6 +29,10 @@ std::string WaitReason(const v1::Run& run);
 // The command that goes on with a run that needs a person: "resume NAME", or what its quarantined
 // rows need. `name`: how to name the run, if not by its migration.
 std::string NextCommand(const v1::Run& run, const std::string& name = "");
+// What is measured on its target, a line each, the loudest first; empty while it does not run.
+std::string SignalLines(const v1::Run& run);
+// "4 shards at once, batches of 100 ms, 2,000 rows/s".
+std::string LimitsLine(const v1::Run& run);
 // Left-aligned columns with a header.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 

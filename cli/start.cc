@@ -109,6 +109,7 @@ class Starter {
       if (known || !quiet_) (*request.mutable_parameters())[name] = value;
     }
     request.set_stop_after_rows(options_.stop_after_rows);
+    request.set_priority(options_.priority);
     if (!options_.at.empty()) {
       const auto at = ParseStartTime(options_.at, absl::Now(), absl::LocalTimeZone());
       if (!at.ok()) return Refuse(file, target, at.status());

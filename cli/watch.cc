@@ -37,6 +37,9 @@ struct Watched {
   std::map<std::string, v1::Shard> shards ABSL_GUARDED_BY(mutex);
   bool known ABSL_GUARDED_BY(mutex) = false;
   bool away ABSL_GUARDED_BY(mutex) = false;
+  // The last minute, a value a second.
+  std::vector<double> rates ABSL_GUARDED_BY(mutex), pressures ABSL_GUARDED_BY(mutex);
+  absl::Duration noted_at ABSL_GUARDED_BY(mutex) = -absl::InfiniteDuration();
   absl::Status failed ABSL_GUARDED_BY(mutex);
   bool done ABSL_GUARDED_BY(mutex) = false;
 };
@@ -61,6 +64,35 @@ void PrintUpdate(const v1::WatchRunResponse& message) {
   PrintJson(message.revision(), "run", {{"run", RunJson(message.changes().run())}});
 }
 
+void NoteSecond(Watched& watched) ABSL_EXCLUSIVE_LOCKS_REQUIRED(watched.mutex) {
+  constexpr size_t kSeconds = 60;
+  const absl::Duration now = SystemClock().Monotonic();
+  if (now - watched.noted_at < absl::Seconds(1)) return;
+  watched.noted_at = now;
+  const auto note = [](std::vector<double>& values, double value) {
+    values.push_back(value);
+    if (values.size() > kSeconds) values.erase(values.begin());
+  };
+  note(watched.rates, watched.run.rows_per_second());
+  note(watched.pressures, watched.run.signals_size() > 0 ? watched.run.signals(0).pressure() : 0);
+}
+
+// Rate and the loudest signal of the last minute.
+std::vector<std::string> DrawTrend(Watched& watched) ABSL_EXCLUSIVE_LOCKS_REQUIRED(watched.mutex) {
+  if (watched.run.state() != v1::Run::STATE_RUNNING || watched.rates.size() < 2) return {};
+  const double most = *std::max_element(watched.rates.begin(), watched.rates.end());
+  std::vector<std::string> lines = {absl::StrCat("  rows/s   ", Sparkline(watched.rates, most),
+                                                 "  at most ",
+                                                 HumanCount(static_cast<int64_t>(most)))};
+  if (watched.run.signals_size() > 0) {
+    const v1::Run::Signal& loudest = watched.run.signals(0);
+    lines.push_back(absl::StrCat("  pressure ", Sparkline(watched.pressures, 1), "  ",
+                                 absl::StrFormat("%.0f %% ", loudest.pressure() * 100),
+                                 loudest.signal()));
+  }
+  return lines;
+}
+
 void Take(Watched& watched, const v1::WatchRunResponse& message) {
   MutexLock lock(watched.mutex);
   watched.away = false;
@@ -75,6 +107,7 @@ void Take(Watched& watched, const v1::WatchRunResponse& message) {
   } else if (message.has_changes()) {
     take(message.changes().run(), message.changes().shards());
   }
+  if (watched.known) NoteSecond(watched);
   if (watched.known && Ended(watched.run.state())) watched.done = true;
 }
 
@@ -117,6 +150,7 @@ std::vector<std::string> Draw(Watched& watched, const std::string& name, int wid
   lines.push_back(absl::StrCat("  ", Paint(run.state(), Bar(PercentOf(run), bar)),
                                absl::StrFormat(" %5.1f %%", PercentOf(run))));
   lines.push_back(Cut(absl::StrCat("  ", ProgressLine(run)), width));
+  for (const std::string& line : DrawTrend(watched)) lines.push_back(Cut(line, width));
   std::map<std::string, int> by_agent;
   for (const auto& [id, shard] : watched.shards) {
     if (shard.state() == v1::Shard::STATE_LEASED) ++by_agent[shard.agent_name()];

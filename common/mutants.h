@@ -42,9 +42,9 @@ inline constexpr const char* kMutants[] = {
     "pause_stops_nothing",         // (I7)
     "paused_unconfirmed",          // before the holders have confirmed (I7)
     "finalize_without_reconcile",  // a finalize that disagrees is only tried again
-    "failover_unnoticed",
-    "watch_skips_a_revision",  // (I11)
-    "percent_as_estimated",    // trap 22
+    "failover_unnoticed",          // by runs that are FINISHED
+    "watch_skips_a_revision",      // (I11)
+    "percent_as_estimated",        // trap 22
 };
 
 }  // namespace dunlin

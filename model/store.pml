@@ -243,7 +243,7 @@ inline ApplyReconcile(who, from_timeline) {
   if
   :: seen[who].run_row && seen[who].finished -> C.state = FINISHED; C.planned_timeline = from_timeline
   :: else ->
-     /* WhatTheLedgerLost: what is missing, a failover must have lost. Else the store fails the run. */
+     /* What is missing, a failover must have lost. Else the store fails the run (DecideReconcile). */
      n = 0;  /* steps of which the ledger has shards */
      for (i : 0 .. SHARDS - 1) {
        if

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <nlohmann/json.hpp>
@@ -18,6 +20,8 @@ struct Scans {
   std::set<std::string> changed;       // relations written to
   std::map<std::string, int> scanned;  // how often each is read
   std::set<std::string> unbounded;
+  std::vector<std::string> inserted;
+  std::set<std::string> operations;
 };
 
 std::string NameOf(const json& node) {
@@ -31,19 +35,46 @@ bool HasIndexCondition(const json& node) {
   return std::ranges::any_of(node["Plans"], HasIndexCondition);
 }
 
-void Walk(const json& node, Scans& scans) {
+void AddInserted(const json& node, Scans& scans) {
+  if (!node.contains("Plans") || node["Plans"].empty()) return;
+  for (const json& output : node["Plans"][0].value("Output", json::array())) {
+    if (output.is_string()) scans.inserted.push_back(output.get<std::string>());
+  }
+}
+
+// `locked`: relations whose rows a CTE around it writes, and so reads as they are now.
+void Walk(const json& node, std::set<std::string> locked, Scans& scans) {
   const std::string type = node.value("Node Type", "");
   if (type == "ModifyTable") {
-    if (scans.operation.empty()) scans.operation = node.value("Operation", "");
-    if (node.contains("Relation Name")) scans.changed.insert(NameOf(node));
+    const bool nested = !scans.operation.empty();
+    const std::string operation = node.value("Operation", "");
+    scans.operations.insert(absl::AsciiStrToUpper(operation));
+    if (!nested) {
+      scans.operation = operation;
+      if (operation == "Insert") AddInserted(node, scans);
+    }
+    std::vector<std::string> targets;
+    if (node.contains("Relation Name")) targets.push_back(NameOf(node));
     for (const json& target : node.value("Target Tables", json::array()))
-      scans.changed.insert(NameOf(target));
+      targets.push_back(NameOf(target));
+    scans.changed.insert(targets.begin(), targets.end());
+    if (nested && operation != "Insert") locked.insert(targets.begin(), targets.end());
   } else if (node.contains("Relation Name")) {
-    ++scans.scanned[NameOf(node)];
+    if (!locked.contains(NameOf(node))) ++scans.scanned[NameOf(node)];
     const bool bounded = absl::StrContains(type, "Scan") && HasIndexCondition(node);
     if (!bounded) scans.unbounded.insert(NameOf(node));
   }
-  for (const json& child : node.value("Plans", json::array())) Walk(child, scans);
+  for (const json& child : node.value("Plans", json::array())) Walk(child, locked, scans);
+}
+
+void AddCopied(Scans& scans, PlanFacts& facts) {
+  facts.inserted = std::move(scans.inserted);
+  for (const auto& [name, times] : scans.scanned) {
+    const bool own = scans.changed.contains(name);
+    const bool copied =
+        scans.operation == "Insert" || (!own && !scans.operation.empty()) || (own && times > 1);
+    if (copied && scans.operation != "Delete") facts.copied_from.push_back(name);
+  }
 }
 
 }  // namespace
@@ -52,16 +83,18 @@ absl::StatusOr<PlanFacts> ReadPlan(absl::string_view text) {
   const json plan = json::parse(text.begin(), text.end(), nullptr, false);
   if (!plan.is_array() || plan.empty() || !plan[0].contains("Plan"))
     return absl::InvalidArgumentError("not the answer of EXPLAIN (FORMAT JSON)");
-  Scans scans;
-  for (const json& one : plan) Walk(one.value("Plan", json::object()), scans);
   PlanFacts facts;
-  facts.read_whole.assign(scans.unbounded.begin(), scans.unbounded.end());
-  for (const auto& [name, times] : scans.scanned) {
-    const bool own = scans.changed.contains(name);
-    const bool copied =
-        scans.operation == "Insert" || (!own && !scans.operation.empty()) || (own && times > 1);
-    if (copied && scans.operation != "Delete") facts.copied_from.push_back(name);
+  std::set<std::string> read_whole, operations;
+  for (const json& one : plan) {
+    Scans scans;
+    Walk(one.value("Plan", json::object()), {}, scans);
+    read_whole.merge(scans.unbounded);
+    operations.merge(scans.operations);
+    // Of several plans the others are what rules make of the statement.
+    if (plan.size() == 1) AddCopied(scans, facts);
   }
+  facts.read_whole.assign(read_whole.begin(), read_whole.end());
+  facts.operations.assign(operations.begin(), operations.end());
   return facts;
 }
 

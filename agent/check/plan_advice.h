@@ -16,7 +16,13 @@ struct PlanFacts {
   // Relations that are read to compute what is written elsewhere (trap 11): every relation scanned
   // by an INSERT; by an UPDATE or MERGE those other than the changed one, and the changed one when
   // it is scanned a second time.
+  // What a CTE deletes or updates and returns is locked, so as it is now: not counted.
   std::vector<std::string> copied_from;
+  // What an INSERT computes from the rows it reads, as EXPLAIN prints it; empty for other
+  // statements.
+  std::vector<std::string> inserted;
+  // "UPDATE", "DELETE", "MERGE", "INSERT" of every table that is written, CTEs included.
+  std::vector<std::string> operations;
 };
 
 // `json`: the answer of EXPLAIN (FORMAT JSON, VERBOSE, COSTS off). Pure. Error: INVALID_ARGUMENT

@@ -20,12 +20,13 @@ constexpr absl::Duration kIdlePollBase = absl::Milliseconds(40);
 
 ControlLoop::ControlLoop(Options options, CoordinatorClient& client,
                          const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start,
-                         AskFn ask, Clock& clock)
+                         AskFn ask, Signals signals, Clock& clock)
     : options_(std::move(options)),
       client_(client),
       monitors_(monitors),
       start_(std::move(start)),
       ask_(std::move(ask)),
+      signals_(std::move(signals)),
       clock_(clock),
       backoff_(kRetryBase, kRetryCap, Random01) {}
 
@@ -77,8 +78,10 @@ void ControlLoop::Heartbeat() {
   if (const absl::Status fault = DUNLIN_FAULT("agent.heartbeat.before"); !fault.ok()) return;
   std::vector<std::string> pending;
   if (!acquire_id_.empty()) pending.push_back(acquire_id_);
+  std::vector<TargetStatus> targets = Targets();
+  for (TargetStatus& target : targets) target.report = signals_.take(target.identity.target);
   const absl::Duration sent_at = clock_.Monotonic();
-  auto answer = client_.Heartbeat(registration_.agent, reports, Targets(), pending);
+  auto answer = client_.Heartbeat(registration_.agent, reports, targets, pending);
   if (absl::IsNotFound(answer.status())) {
     registered_ = false;  // a store that does not know us: register again
     return;
@@ -97,6 +100,7 @@ void ControlLoop::Heartbeat() {
   if (runs_live_ || !reports.empty()) last_live_ = clock_.Monotonic();
   Apply(*answer, sent_at);
   for (TargetTask& task : answer->target_tasks) ask_(std::move(task));
+  signals_.set_duties(answer->signal_duties);
 }
 
 void ControlLoop::Apply(const HeartbeatAnswer& answer, absl::Duration sent_at) {

@@ -30,11 +30,18 @@ class ControlLoop {
   using StartFn = std::function<void(std::shared_ptr<LeaseHandle>)>;
   // Hands on what a target is asked; the same.
   using AskFn = std::function<void(TargetTask)>;
+  // What this agent measures for others; the same.
+  struct Signals {
+    // The latest report on a target that was not taken yet.
+    std::function<std::optional<SignalReport>(const std::string&)> take;
+    // The targets to measure from now on; none that is not listed.
+    std::function<void(const std::vector<SignalDuty>&)> set_duties;
+  };
 
   // References outlive the loop.
   ControlLoop(Options options, CoordinatorClient& client,
               const std::vector<std::unique_ptr<TargetMonitor>>& monitors, StartFn start, AskFn ask,
-              Clock& clock);
+              Signals signals, Clock& clock);
 
   // Until `stop` is requested, or idle for long enough. Then drains: asks every worker to end after
   // the batch in flight and goes on with heartbeats until all have.
@@ -60,6 +67,7 @@ class ControlLoop {
   const std::vector<std::unique_ptr<TargetMonitor>>& monitors_;
   const StartFn start_;
   const AskFn ask_;
+  const Signals signals_;
   Clock& clock_;
   Backoff backoff_;
 

@@ -120,6 +120,7 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
     pb::TargetSignals* signals = request.add_signals();
     signals->set_target(target.identity.target);
     signals->set_foreign_transactions(target.foreign_transactions);
+    if (target.report) ToProto(*target.report, signals);
   }
   request.mutable_pending_request_ids()->Assign(pending_request_ids.begin(),
                                                 pending_request_ids.end());
@@ -131,6 +132,8 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
                          .runs_live = response.runs_live()};
   for (const pb::LeaseDirective& directive : response.directives())
     answer.directives.push_back(FromProto(directive));
+  for (const pb::SignalDuty& duty : response.signal_duties())
+    answer.signal_duties.push_back(FromProto(duty));
   for (const pb::TargetTask& asked : response.target_tasks()) {
     absl::StatusOr<TargetTask> task = FromProto(asked);
     if (task.ok()) {
@@ -145,7 +148,7 @@ absl::StatusOr<HeartbeatAnswer> CoordinatorClient::Heartbeat(
 // Reports carry an id that is the same at each try, so that one whose answer was lost is answered
 // again and not taken for another (I6).
 absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId& lease,
-                                            const SplitReport& split) {
+                                            const TargetIdentity& from, const SplitReport& split) {
   pb::ReportSplitRequest request;
   request.set_request_id(absl::StrCat("split:", split.child.value()));
   request.set_agent_id(agent.value());
@@ -157,11 +160,13 @@ absl::Status CoordinatorClient::ReportSplit(const AgentId& agent, const LeaseId&
   ToProto(split.child_upper, request.mutable_child_upper());
   request.set_parent_rows_total(split.parent_rows_total);
   request.set_child_rows_total(split.child_rows_total);
+  ToProto(from, request.mutable_target());
   pb::ReportSplitResponse response;
   return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::ReportSplit, request, response);
 }
 
 absl::StatusOr<bool> CoordinatorClient::ReportQuarantine(const AgentId& agent, const LeaseId& lease,
+                                                         const TargetIdentity& from,
                                                          const ShardId& shard, Epoch epoch,
                                                          const Checkpoint& checkpoint,
                                                          const std::vector<QuarantinedRow>& rows) {
@@ -173,6 +178,7 @@ absl::StatusOr<bool> CoordinatorClient::ReportQuarantine(const AgentId& agent, c
   request.set_epoch(epoch.value());
   ToProto(checkpoint, request.mutable_checkpoint());
   for (const QuarantinedRow& row : rows) ToProto(row, request.add_rows());
+  ToProto(from, request.mutable_target());
   pb::ReportQuarantineResponse response;
   DUNLIN_RETURN_IF_ERROR(stubs_->Call(
       current_, kDeadline, &pb::AgentService::Stub::ReportQuarantine, request, response));
@@ -180,8 +186,8 @@ absl::StatusOr<bool> CoordinatorClient::ReportQuarantine(const AgentId& agent, c
 }
 
 absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseId& lease,
-                                              const ShardId& shard, Epoch epoch,
-                                              const Checkpoint& checkpoint,
+                                              const TargetIdentity& from, const ShardId& shard,
+                                              Epoch epoch, const Checkpoint& checkpoint,
                                               const OptionalKey& upper) {
   pb::CompleteShardRequest request;
   request.set_request_id(absl::StrCat("done:", lease.value()));
@@ -191,14 +197,15 @@ absl::Status CoordinatorClient::CompleteShard(const AgentId& agent, const LeaseI
   request.set_epoch(epoch.value());
   ToProto(checkpoint, request.mutable_checkpoint());
   if (upper) ToProto(*upper, request.mutable_upper());
+  ToProto(from, request.mutable_target());
   pb::CompleteShardResponse response;
   return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::CompleteShard, request,
                       response);
 }
 
 absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId& lease,
-                                             const TaskId& task, Epoch task_epoch,
-                                             const TaskResult& result) {
+                                             const TargetIdentity& from, const TaskId& task,
+                                             Epoch task_epoch, const TaskResult& result) {
   pb::CompleteTaskRequest request;
   request.set_request_id(absl::StrCat("task:", lease.value()));
   request.set_agent_id(agent.value());
@@ -206,17 +213,19 @@ absl::Status CoordinatorClient::CompleteTask(const AgentId& agent, const LeaseId
   request.set_task_id(task.value());
   request.set_task_epoch(task_epoch.value());
   ToProto(result, &request);
+  ToProto(from, request.mutable_target());
   pb::CompleteTaskResponse response;
   return stubs_->Call(current_, kLongDeadline, &pb::AgentService::Stub::CompleteTask, request,
                       response);
 }
 
 absl::Status CoordinatorClient::CompleteTargetTask(const AgentId& agent, const std::string& task,
-                                                   const TargetTaskResult& result) {
+                                                   const TargetTaskAnswer& answer) {
   pb::CompleteTargetTaskRequest request;
   request.set_agent_id(agent.value());
   request.set_task_id(task);
-  ToProto(result, &request);
+  ToProto(answer.result, &request);
+  ToProto(answer.from, request.mutable_target());
   pb::CompleteTargetTaskResponse response;
   return stubs_->Call(current_, kLongDeadline, &pb::AgentService::Stub::CompleteTargetTask, request,
                       response);
@@ -232,6 +241,7 @@ absl::Status CoordinatorClient::ReleaseLeases(const AgentId& agent,
     out->set_lease_id(release.lease.value());
     if (release.checkpoint) ToProto(*release.checkpoint, out->mutable_checkpoint());
     ToProto(release.problem, out->mutable_problem());
+    ToProto(release.from, out->mutable_target());
   }
   pb::ReleaseLeasesResponse response;
   return stubs_->Call(current_, kDeadline, &pb::AgentService::Stub::ReleaseLeases, request,

@@ -9,6 +9,7 @@
 #include <grpcpp/channel.h>
 
 #include "agent/lease.h"
+#include "agent/signals/sampler.h"
 #include "common/ids.h"
 
 namespace dunlin::agent {
@@ -24,6 +25,7 @@ struct LeaseReport {
 struct TargetStatus {
   TargetIdentity identity;
   int foreign_transactions = -1;
+  std::optional<SignalReport> report;  // of a target that this agent measures, when it is new
 };
 
 struct Directive {
@@ -39,6 +41,7 @@ struct HeartbeatAnswer {
   bool work_available = false;
   bool runs_live = false;
   std::vector<TargetTask> target_tasks;
+  std::vector<SignalDuty> signal_duties;
 };
 
 struct Registration {
@@ -49,6 +52,7 @@ struct Registration {
 
 struct Release {
   LeaseId lease;
+  TargetIdentity from;
   std::optional<Checkpoint> checkpoint;
   Problem problem;
 };
@@ -71,18 +75,21 @@ class CoordinatorClient {
                                             const std::vector<LeaseReport>& leases,
                                             const std::vector<TargetStatus>& targets,
                                             const std::vector<std::string>& pending_request_ids);
-  absl::Status ReportSplit(const AgentId& agent, const LeaseId& lease, const SplitReport& split);
+  // Reports say `from` which server they come: see LeaseHandle::server().
+  absl::Status ReportSplit(const AgentId& agent, const LeaseId& lease, const TargetIdentity& from,
+                           const SplitReport& split);
   // Whether the worker must stop.
   absl::StatusOr<bool> ReportQuarantine(const AgentId& agent, const LeaseId& lease,
-                                        const ShardId& shard, Epoch epoch,
-                                        const Checkpoint& checkpoint,
+                                        const TargetIdentity& from, const ShardId& shard,
+                                        Epoch epoch, const Checkpoint& checkpoint,
                                         const std::vector<QuarantinedRow>& rows);
-  absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const ShardId& shard,
-                             Epoch epoch, const Checkpoint& checkpoint, const OptionalKey& upper);
-  absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TaskId& task,
-                            Epoch task_epoch, const TaskResult& result);
+  absl::Status CompleteShard(const AgentId& agent, const LeaseId& lease, const TargetIdentity& from,
+                             const ShardId& shard, Epoch epoch, const Checkpoint& checkpoint,
+                             const OptionalKey& upper);
+  absl::Status CompleteTask(const AgentId& agent, const LeaseId& lease, const TargetIdentity& from,
+                            const TaskId& task, Epoch task_epoch, const TaskResult& result);
   absl::Status CompleteTargetTask(const AgentId& agent, const std::string& task,
-                                  const TargetTaskResult& result);
+                                  const TargetTaskAnswer& answer);
   // `releases`: at least one.
   absl::Status ReleaseLeases(const AgentId& agent, const std::vector<Release>& releases);
 

@@ -1,5 +1,6 @@
 #include "agent/control/proto_convert.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -22,7 +23,8 @@ RunSpec RunFrom(const pb::RunSpec& run) {
                  .started_at = run.started_at(),
                  .store_id = run.store_id(),
                  .store_name = run.store_name(),
-                 .planned_timeline = run.planned_timeline()};
+                 .planned_timeline = run.planned_timeline(),
+                 .follows = RunId(run.follows_run_id())};
 }
 
 ShardWork ShardFrom(const pb::ShardLease& shard) {
@@ -49,6 +51,8 @@ absl::StatusOr<TaskKind> KindFrom(pb::TaskKind kind) {
       return TaskKind::kReconcile;
     case pb::TASK_KIND_QUARANTINE:
       return TaskKind::kQuarantine;
+    case pb::TASK_KIND_BASELINE:
+      return TaskKind::kBaseline;
     default:
       return absl::InvalidArgumentError(
           "this agent does not know such a task; it is older than its coordinator");
@@ -117,12 +121,42 @@ WorkLimits FromProto(const pb::WorkLimits& limits) {
   if (limits.has_batch_time_duration()) out.batch_time = FromProto(limits.batch_time_duration());
   out.pause = FromProto(limits.pause_duration());
   out.rows_left = limits.rows_left();
+  if (limits.duty() > 0 && limits.duty() < 1) out.duty = limits.duty();
   return out;
+}
+
+SignalDuty FromProto(const pb::SignalDuty& duty) {
+  SignalDuty out{.target = duty.target()};
+  for (const pb::SignalDuty::Run& run : duty.runs()) {
+    out.runs.push_back({.run = RunFrom(run.run()),
+                        .tables = {run.table().begin(), run.table().end()},
+                        .throttled_reason = run.throttled_reason()});
+  }
+  return out;
+}
+
+void ToProto(const SignalReport& report, pb::TargetSignals* out) {
+  // Longer than a day is as long as ever.
+  const absl::Duration alone = std::min(report.alone, absl::Hours(24));
+  out->mutable_alone_duration()->set_seconds(absl::ToInt64Seconds(alone));
+  out->set_deadlock_timeout_ms(absl::ToInt64Milliseconds(report.deadlock_timeout));
+  for (const SignalSample& sample : report.samples) {
+    pb::SignalSample* to = out->add_samples();
+    to->set_signal(InfoOf(sample.kind).name);
+    to->set_subject(sample.subject);
+    to->set_value(sample.value);
+    to->set_baseline(sample.baseline);
+    to->set_typical(sample.typical);
+    to->set_not_measured(sample.not_measured);
+  }
 }
 
 absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {
   Lease out{.id = LeaseId(lease.lease_id()),
             .run = RunFrom(lease.run()),
+            .target = {.target = lease.target().target(),
+                       .system_identifier = lease.target().system_identifier(),
+                       .timeline = lease.target().timeline()},
             .duration = FromProto(lease.lease_duration()),
             .limits = FromProto(lease.limits())};
   if (lease.has_shard()) {
@@ -137,7 +171,8 @@ absl::StatusOr<Lease> FromProto(const pb::Lease& lease) {
                 .finish = task.finish(),
                 .shards_known = task.shards_known(),
                 .shards_max = task.shards_max(),
-                .retry = task.retry()};
+                .retry = task.retry(),
+                .note = task.note()};
   for (const pb::TaskLease::Acceptance& accept : task.accept()) {
     work.accept.push_back({.quarantine_id = accept.quarantine_id(),
                            .by = accept.operator_name(),
@@ -241,7 +276,6 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     for (const LedgerShard& shard : plan->shards)
       ShardToProto(shard, out->mutable_plan()->add_shards());
     out->mutable_plan()->set_rows_total(plan->rows_total);
-    ToProto(plan->identity, out->mutable_plan()->mutable_identity());
   } else if (const auto* verify = std::get_if<VerifyResult>(&result)) {
     out->mutable_verify()->set_found(verify->found);
   } else if (const auto* finalize = std::get_if<FinalizeResult>(&result)) {
@@ -249,12 +283,13 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
   } else if (const auto* reconcile = std::get_if<ReconcileResult>(&result)) {
     for (const LedgerShard& shard : reconcile->shards)
       ShardToProto(shard, out->mutable_reconcile()->add_shards());
-    ToProto(reconcile->identity, out->mutable_reconcile()->mutable_identity());
     out->mutable_reconcile()->set_run_known(reconcile->run_known);
     out->mutable_reconcile()->set_finished(reconcile->finished);
     ToProto(reconcile->quarantine, out->mutable_reconcile()->mutable_quarantine());
   } else if (const auto* quarantine = std::get_if<QuarantineResult>(&result)) {
     ToProto(*quarantine, out->mutable_quarantine());
+  } else if (std::holds_alternative<BaselineResult>(result)) {
+    out->mutable_baseline();
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

@@ -19,11 +19,13 @@ absl::StatusOr<Lease> FromProto(const pb::Lease& lease);
 Directive FromProto(const pb::LeaseDirective& directive);
 // INVALID_ARGUMENT for a question that this agent does not know.
 absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task);
+SignalDuty FromProto(const pb::SignalDuty& duty);
 
 void ToProto(const KeyText& key, pb::Key* out);
 void ToProto(const Checkpoint& checkpoint, pb::Checkpoint* out);
 void ToProto(const Problem& problem, pb::Problem* out);
 void ToProto(const QuarantinedRow& row, pb::QuarantinedRow* out);
+void ToProto(const SignalReport& report, pb::TargetSignals* out);
 void ToProto(const TargetIdentity& identity, pb::TargetIdentity* out);
 // Sets the `result` of a CompleteTask request.
 void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out);

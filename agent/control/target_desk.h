@@ -15,7 +15,7 @@ namespace dunlin::agent {
 // in work nor another target that hangs keeps an answer back. Thread safety: any thread.
 class TargetDesk {
  public:
-  using AnswerFn = std::function<void(const TargetTask&, const TargetTaskResult&)>;
+  using AnswerFn = std::function<void(const TargetTask&, const TargetTaskAnswer&)>;
   // `sessions` outlives it; `answer` is called on its thread.
   TargetDesk(const SessionFactory& sessions, AnswerFn answer);
   ~TargetDesk();

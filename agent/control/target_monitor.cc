@@ -12,6 +12,8 @@ constexpr absl::Duration kInterval = absl::Seconds(1);
 // connection.
 constexpr absl::Duration kIntervalWhileAway = absl::Milliseconds(250);
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
+// A server that is gone without a word must not hide its successor for long.
+constexpr absl::Duration kLookTimeout = absl::Seconds(4);
 }  // namespace
 
 TargetMonitor::TargetMonitor(std::string target, const SessionFactory& sessions, Clock& clock)
@@ -39,9 +41,11 @@ absl::StatusOr<TargetStatus> TargetMonitor::Look(std::stop_token stop) {
     DUNLIN_ASSIGN_OR_RETURN(connection_, sessions_.OpenForTask(absl::Seconds(3), "", stop));
   }
   TargetStatus status;
-  DUNLIN_ASSIGN_OR_RETURN(status.identity, ReadIdentity(*connection_, target_));
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result foreign,
-                          connection_->Execute(sql::kForeignTransactions));
+  DUNLIN_ASSIGN_OR_RETURN(status.identity, ReadIdentity(*connection_, target_,
+                                                        {.timeout = kLookTimeout, .stop = stop}));
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result foreign,
+      connection_->Execute(sql::kForeignTransactions, {}, {.timeout = kLookTimeout, .stop = stop}));
   status.foreign_transactions = static_cast<int>(foreign.Int(0, 0));
   return status;
 }

@@ -58,19 +58,24 @@ std::string ParametersJson(const std::map<std::string, std::string>& parameters)
   return json + "}";
 }
 
-// Makes way for a new run of the name, when the former one never committed a batch: its shards go,
-// so that no zombie of it passes the fence. nullopt = it has.
-absl::StatusOr<bool> SupersedeUnstartedRun(pg::Connection& connection, const RunSpec& run) {
+// Makes way for a new run of the name: when the former one never committed a batch its shards go,
+// so that no zombie of it passes the fence; when this run takes its place all the same (redo),
+// their epochs rise. False = it has changed rows, and nobody said to take its place.
+absl::StatusOr<bool> MakeWay(pg::Connection& connection, const RunSpec& run) {
   DUNLIN_ASSIGN_OR_RETURN(
       const pg::Result other,
       connection.Execute(sql::kOtherRunOfName, {run.migration, run.id.value()}));
   if (other.rows.empty()) return true;
   const std::string& id = other.Text(0, 0);
   DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kLockShardsOfRun, {id}).status());
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result any, connection.Execute(sql::kAnyBatchOfRun, {id}));
-  if (any.Bool(0, 0)) return false;
-  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropShardsOfRun, {id}).status());
-  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropQuarantineOfRun, {id}).status());
+  if (id == run.follows.value()) {
+    DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kFenceOffShards, {id}).status());
+  } else {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result any, connection.Execute(sql::kAnyBatchOfRun, {id}));
+    if (any.Bool(0, 0) || other.Text(0, 1) == "baseline") return false;
+    DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropShardsOfRun, {id}).status());
+    DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kDropQuarantineOfRun, {id}).status());
+  }
   DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kSupersedeRun, {id}).status());
   LOG(INFO) << Event("run_superseded").Kv("run", id).Kv("by", run.id);
   return true;
@@ -88,7 +93,8 @@ absl::Status StandInFor(pg::Connection& connection, const std::string& name) {
 absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& connection,
                                                              const RunSpec& run,
                                                              const Definition& definition,
-                                                             const TargetIdentity& identity) {
+                                                             const TargetIdentity& identity,
+                                                             const std::string& baseline_note) {
   const std::optional<Problem> none;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result taken,
                           connection.Execute(sql::kTakeTarget, {run.store_id, run.store_name}));
@@ -96,13 +102,14 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result owner, connection.Execute(sql::kOwnerOfTarget));
     return OwnedByAnother(owner, run);
   }
-  DUNLIN_ASSIGN_OR_RETURN(const bool free, SupersedeUnstartedRun(connection, run));
+  DUNLIN_ASSIGN_OR_RETURN(const bool free, MakeWay(connection, run));
   if (!free) {
     return std::optional<Problem>(Problem{
         .kind = Problem::Kind::kDefinition,
         .message =
             absl::StrCat("the ledger of target ", run.target, " has another run of ", run.migration,
-                         " that has changed rows already; give the new file a new name")});
+                         " that has changed rows already, or is recorded as done elsewhere; give "
+                         "the new file a new name")});
   }
   if (!definition.supersedes.empty())
     DUNLIN_RETURN_IF_ERROR(StandInFor(connection, definition.supersedes));
@@ -121,7 +128,31 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
         Problem{.kind = Problem::Kind::kDefinition,
                 .message = "the ledger's record of this run has another digest"});
   }
+  if (!baseline_note.empty()) {
+    DUNLIN_RETURN_IF_ERROR(
+        connection.Execute(sql::kBaselineRun, {run.id.value(), baseline_note}).status());
+  }
   return none;
+}
+
+absl::StatusOr<std::optional<Problem>> Register(pg::Connection& connection, const RunSpec& run,
+                                                const Definition& definition,
+                                                const TargetIdentity& identity,
+                                                const std::string& baseline_note) {
+  connection.TakeNoticeSqlStates();
+  DUNLIN_RETURN_IF_ERROR(
+      connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
+  absl::StatusOr<std::optional<Problem>> registered =
+      RegisterInTransaction(connection, run, definition, identity, baseline_note);
+  if (!registered.ok() || registered->has_value()) {
+    if (!connection.broken()) DUNLIN_RETURN_IF_ERROR(connection.Query("ROLLBACK").status());
+    return registered;
+  }
+  auto committed = connection.Query("COMMIT");
+  pg::Outcome outcome{.status = committed.status()};
+  if (committed.ok()) outcome.result = *committed;
+  DUNLIN_RETURN_IF_ERROR(CheckCommitted(connection, outcome));
+  return registered;
 }
 
 }  // namespace
@@ -139,6 +170,7 @@ std::string LedgerSql(absl::string_view role) {
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.run", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.shard", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.quarantine", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.pace", to);
     absl::StrAppend(&sql, "GRANT SELECT ON dunlin.stopped, dunlin.progress, dunlin.history", to);
   }
   absl::StrAppend(&sql, "COMMIT;\n");
@@ -180,20 +212,15 @@ absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection,
 absl::StatusOr<std::optional<Problem>> RegisterRun(pg::Connection& connection, const RunSpec& run,
                                                    const Definition& definition,
                                                    const TargetIdentity& identity) {
-  connection.TakeNoticeSqlStates();
-  DUNLIN_RETURN_IF_ERROR(
-      connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
-  absl::StatusOr<std::optional<Problem>> registered =
-      RegisterInTransaction(connection, run, definition, identity);
-  if (!registered.ok() || registered->has_value()) {
-    if (!connection.broken()) DUNLIN_RETURN_IF_ERROR(connection.Query("ROLLBACK").status());
-    return registered;
-  }
-  auto committed = connection.Query("COMMIT");
-  pg::Outcome outcome{.status = committed.status()};
-  if (committed.ok()) outcome.result = *committed;
-  DUNLIN_RETURN_IF_ERROR(CheckCommitted(connection, outcome));
-  return registered;
+  return Register(connection, run, definition, identity, "");
+}
+
+absl::StatusOr<std::optional<Problem>> RegisterBaseline(pg::Connection& connection,
+                                                        const RunSpec& run,
+                                                        const Definition& definition,
+                                                        const TargetIdentity& identity,
+                                                        const std::string& note) {
+  return Register(connection, run, definition, identity, note);
 }
 
 }  // namespace dunlin::agent

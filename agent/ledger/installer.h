@@ -25,10 +25,18 @@ std::string LedgerSql(absl::string_view role);
 absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, const RunSpec& run);
 
 // Inserts the run under the store's run id (again: nothing), and takes the target for the run's
-// store. A former run of the same name that never committed a batch makes way; one that did is a
-// Problem. What the migration supersedes is fenced off and recorded as such.
+// store. A former run of the same name makes way when it never committed a batch, or when this one
+// follows it (redo); any other is a Problem. What the migration supersedes is fenced off and
+// recorded as such.
 absl::StatusOr<std::optional<Problem>> RegisterRun(pg::Connection& connection, const RunSpec& run,
                                                    const Definition& definition,
                                                    const TargetIdentity& identity);
+// The same, and the outcome `baseline`, in one transaction. `note`: who says so, and why; not
+// empty.
+absl::StatusOr<std::optional<Problem>> RegisterBaseline(pg::Connection& connection,
+                                                        const RunSpec& run,
+                                                        const Definition& definition,
+                                                        const TargetIdentity& identity,
+                                                        const std::string& note);
 
 }  // namespace dunlin::agent

@@ -185,8 +185,9 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
   return std::variant<ClaimedShard, Problem>(std::move(claimed));
 }
 
-absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const std::string& target) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, connection.Execute(sql::kIdentity));
+absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const std::string& target,
+                                            const pg::CallOptions& options) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, connection.Execute(sql::kIdentity, {}, options));
   return TargetIdentity{.target = target,
                         .system_identifier = result.Text(0, 0),
                         .timeline = static_cast<int>(result.Int(0, 1))};

@@ -43,7 +43,8 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
     const ShardWork& shard, const std::function<bool()>& may_terminate, std::stop_token stop);
 
 // Which server this is: system identifier and timeline.
-absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const std::string& target);
+absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const std::string& target,
+                                            const pg::CallOptions& options = {});
 
 // Shards of a run as the ledger has them, in one statement. `step` -1 = all.
 absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connection,

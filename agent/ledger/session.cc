@@ -32,7 +32,7 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForShard(
   pins.lock_timeout = RowLockTimeout();
   pins.statement_timeout = kShardStatementTimeout;
   pins.idle_in_transaction_timeout = kIdleInTransaction;
-  return pg::Connection::Connect(dsn_, pg::MakeSessionOptions(pins), stop);
+  return Open(pins, stop);
 }
 
 absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForTask(
@@ -42,7 +42,25 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForTask(
   pins.search_path = search_path;
   pins.lock_timeout = absl::Seconds(2);  // tasks lock rows of schema dunlin only
   pins.statement_timeout = statement_timeout;
-  return pg::Connection::Connect(dsn_, pg::MakeSessionOptions(pins), stop);
+  return Open(pins, stop);
+}
+
+absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForCheck(
+    std::stop_token stop) const {
+  pg::SessionPins pins;
+  pins.application_name = "dunlin/check";
+  pins.search_path = "public, pg_temp";
+  pins.lock_timeout = RowLockTimeout();
+  pins.statement_timeout = kShardStatementTimeout;
+  pins.idle_in_transaction_timeout = kIdleInTransaction;
+  return Open(pins, stop);
+}
+
+absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::Open(const pg::SessionPins& pins,
+                                                                     std::stop_token stop) const {
+  pg::ConnectOptions options = pg::MakeSessionOptions(pins);
+  options.watch = watch_;
+  return pg::Connection::Connect(dsn_, options, stop);
 }
 
 }  // namespace dunlin::agent

@@ -25,7 +25,9 @@ absl::Duration RowLockTimeout();
 // belong to one each.
 class SessionFactory {
  public:
-  explicit SessionFactory(Secret dsn) : dsn_(std::move(dsn)) {}
+  // `watch`, if any, outlives the sessions.
+  explicit SessionFactory(Secret dsn, pg::CallWatch* watch = nullptr)
+      : dsn_(std::move(dsn)), watch_(watch) {}
 
   // A session for a shard: its application_name names migration, shard and epoch, so that a
   // claimant can tell a hung former owner. `search_path` as SearchPathFor() makes it.
@@ -38,8 +40,15 @@ class SessionFactory {
                                                               const std::string& search_path,
                                                               std::stop_token stop) const;
 
+  // For `check`: under the limits of a shard's session.
+  absl::StatusOr<std::unique_ptr<pg::Connection>> OpenForCheck(std::stop_token stop) const;
+
  private:
+  absl::StatusOr<std::unique_ptr<pg::Connection>> Open(const pg::SessionPins& pins,
+                                                       std::stop_token stop) const;
+
   Secret dsn_;
+  pg::CallWatch* watch_;
 };
 
 // The first 8 hex digits: what application_name carries of a shard.

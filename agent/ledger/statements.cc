@@ -179,7 +179,7 @@ SELECT id, coalesce(outcome, 'open'), extract(epoch FROM clock_timestamp() - fin
 FROM dunlin.run ORDER BY started_at DESC LIMIT $1::int)sql"};
 
 const pg::Statement kOtherRunOfName{"d_other_run_of_name", R"sql(
-SELECT id FROM dunlin.run
+SELECT id, coalesce(outcome, '') FROM dunlin.run
 WHERE name = $1 AND id <> $2::uuid
   AND outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone'
 FOR UPDATE)sql"};
@@ -203,6 +203,10 @@ DELETE FROM dunlin.quarantine WHERE run = $1::uuid)sql"};
 const pg::Statement kSupersedeRun{"d_supersede_run", R"sql(
 UPDATE dunlin.run SET outcome = 'superseded', finished_at = coalesce(finished_at, clock_timestamp()),
   task_epoch = task_epoch + 1
+WHERE id = $1::uuid)sql"};
+
+const pg::Statement kBaselineRun{"d_baseline_run", R"sql(
+UPDATE dunlin.run SET outcome = 'baseline', note = $2, finished_at = coalesce(finished_at, clock_timestamp())
 WHERE id = $1::uuid)sql"};
 
 // What another migration stands in for: its shards' epochs rise, so that no zombie of it passes the

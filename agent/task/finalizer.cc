@@ -5,6 +5,7 @@
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/task/task_runner.h"
+#include "agent/work/tied_session.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -53,8 +54,9 @@ TaskResult Abandon(pg::Connection& connection, TaskResult why) {
 
 TaskResult RunFinalize(const TaskContext& context) {
   const std::string doing = "finalizing the run";
-  auto opened = context.sessions.OpenForTask(absl::Minutes(5), "public, pg_temp",
-                                             context.handle.lost_token());
+  auto opened =
+      TieSession(context.handle, context.sessions.OpenForTask(absl::Minutes(5), "public, pg_temp",
+                                                              context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));

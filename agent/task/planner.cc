@@ -10,10 +10,10 @@
 #include "agent/task/sampling.h"
 #include "agent/task/task_runner.h"
 #include "agent/work/step_sql.h"
+#include "agent/work/tied_session.h"
 #include "common/fault.h"
 #include "common/ids.h"
 #include "common/log.h"
-#include "common/migration/sql_template.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
@@ -33,33 +33,15 @@ struct Plan {
   int64_t rows_total = 0;
 };
 
-// `where:` with its parameters, for the estimate.
-absl::StatusOr<Filter> MakeFilter(const TaskContext& context, const StepDefinition& step,
-                                  const Relation& relation, const BoundParameters& parameters) {
-  Filter filter;
-  if (!step.where) return filter;
-  auto parsed =
-      SqlTemplate::ParseExpression(step.where->sql, DeclaredParameters(context.definition));
-  if (!parsed.ok()) return AtFilePosition(parsed.status(), *step.where);
-  const RenderedSql rendered = parsed->Render({.table_sql = relation.name_sql,
-                                               .table_qualifier = relation.qualifier_sql,
-                                               .key_columns = {}});
-  filter.sql = absl::StrCat("(", rendered.sql, ")");
-  for (const ParameterRef& ref : rendered.parameters) {
-    const std::string& name = std::get<NamedParameter>(ref).name;
-    filter.parameters.push_back(parameters.values.at(name));
-    filter.types.push_back(parameters.types.at(name));
-  }
-  return filter;
-}
-
 absl::Status PlanRelation(const TaskContext& context, pg::Connection& connection,
                           const StepDefinition& step, const Relation& relation,
                           const BoundParameters& parameters, Plan& plan) {
-  DUNLIN_ASSIGN_OR_RETURN(const Filter filter, MakeFilter(context, step, relation, parameters));
   DUNLIN_ASSIGN_OR_RETURN(
-      KeyPlan keys, PlanKeySpace(connection, relation, filter,
-                                 context.definition.limits.concurrency, context.task.shards_max));
+      const Filter filter,
+      MakeFilter(step, relation, DeclaredParameters(context.definition), parameters));
+  DUNLIN_ASSIGN_OR_RETURN(KeyPlan keys, PlanKeySpace(connection, relation, filter,
+                                                     context.definition.limits.concurrency,
+                                                     context.task.shards_max, context.shards));
   OptionalKey lower;
   const auto count = static_cast<int64_t>(keys.uppers.size());
   for (KeyText& upper : keys.uppers) {
@@ -155,22 +137,22 @@ TaskResult RunPlan(const TaskContext& context) {
   const StepDefinition& step = context.definition.steps[static_cast<size_t>(context.task.step)];
   const std::string doing =
       absl::StrCat("planning ", step.is_once() ? "the `once` step" : step.table);
-  auto opened =
-      context.sessions.OpenForTask(kPlanTimeout, "public, pg_temp", context.handle.lost_token());
+  auto opened = TieSession(
+      context.handle,
+      context.sessions.OpenForTask(kPlanTimeout, "public, pg_temp", context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
-  auto identity = ReadIdentity(connection, context.run.target);
-  if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
-  auto registered = RegisterRun(connection, context.run, context.definition, *identity);
+  const TargetIdentity server = context.handle.server();
+  auto registered = RegisterRun(connection, context.run, context.definition, server);
   if (!registered.ok())
     return ResultFromStatus(registered.status(), "registering the run in the ledger");
   if (registered->has_value()) return **registered;
 
   auto found = ListLedgerShards(connection, context.run.id, context.task.step);
   if (!found.ok()) return ResultFromStatus(found.status(), doing);
-  PlanResult result{.identity = *identity};
+  PlanResult result;
   absl::StatusOr<std::vector<LedgerShard>> shards =
       absl::AlreadyExistsError("planned by an earlier try");
   bool planned_before = !found->empty() && !DUNLIN_MUTANT("plan_twice");
@@ -182,7 +164,7 @@ TaskResult RunPlan(const TaskContext& context) {
     auto plan = MakePlan(context, connection, step);
     if (!plan.ok()) return ResultFromStatus(plan.status(), doing);
     if (!context.handle.Valid()) return std::monostate{};
-    shards = InsertPlan(context, connection, *plan, *identity);
+    shards = InsertPlan(context, connection, *plan, server);
     result.rows_total = plan->rows_total;
     // A zombie of a lower task epoch was quicker: its plan counts.
     planned_before = pg::SqlStateOf(shards.status()) == "DN004";

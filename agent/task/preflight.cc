@@ -9,6 +9,7 @@
 #include "agent/task/task_runner.h"
 #include "agent/work/problem.h"
 #include "agent/work/step_sql.h"
+#include "agent/work/tied_session.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
 
@@ -93,8 +94,9 @@ absl::Status CheckBatchTime(const TaskContext& context, pg::Connection& connecti
 }  // namespace
 
 TaskResult RunPreflight(const TaskContext& context) {
-  auto opened = context.sessions.OpenForTask(kPreflightTimeout, "public, pg_temp",
-                                             context.handle.lost_token());
+  auto opened =
+      TieSession(context.handle, context.sessions.OpenForTask(kPreflightTimeout, "public, pg_temp",
+                                                              context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));

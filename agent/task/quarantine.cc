@@ -8,6 +8,7 @@
 #include "agent/work/batch_runner.h"
 #include "agent/work/error_action.h"
 #include "agent/work/problem.h"
+#include "agent/work/tied_session.h"
 #include "common/backoff.h"
 #include "common/log.h"
 #include "common/pg/types.h"
@@ -101,9 +102,10 @@ class Retrier {
     // Named as a shard's: the run's row is what it holds.
     DUNLIN_ASSIGN_OR_RETURN(
         std::unique_ptr<pg::Connection> connection,
-        context_.sessions.OpenForShard(context_.run.migration, ShardId(context_.run.id.value()),
-                                       context_.task.task_epoch, SearchPathOf(row.relation),
-                                       context_.handle.lost_token()));
+        TieSession(context_.handle, context_.sessions.OpenForShard(
+                                        context_.run.migration, ShardId(context_.run.id.value()),
+                                        context_.task.task_epoch, SearchPathOf(row.relation),
+                                        context_.handle.lost_token())));
     const StepDefinition& step = context_.definition.steps[static_cast<size_t>(row.step)];
     DUNLIN_ASSIGN_OR_RETURN(const Relation relation,
                             DescribeRelation(*connection, row.relation, step.key));
@@ -146,8 +148,9 @@ class Retrier {
 
 TaskResult RunQuarantine(const TaskContext& context) {
   const std::string doing = "looking at the rows that are set aside";
-  auto opened = context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
-                                             context.handle.lost_token());
+  auto opened =
+      TieSession(context.handle, context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
+                                                              context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));

@@ -2,25 +2,29 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/task/task_runner.h"
+#include "agent/work/tied_session.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
 
 TaskResult RunReconcile(const TaskContext& context) {
   const std::string doing = "reading the ledger";
-  auto opened = context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
-                                             context.handle.lost_token());
+  auto opened =
+      TieSession(context.handle, context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
+                                                              context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
+  // A failover may have lost the whole schema.
+  const absl::StatusOr<std::optional<Problem>> ledger = EnsureLedger(connection, context.run);
+  if (!ledger.ok()) return ResultFromStatus(ledger.status(), "looking for the ledger");
+  if (ledger->has_value()) return **ledger;
   ReconcileResult result;
-  auto identity = ReadIdentity(connection, context.run.target);
-  if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
-  result.identity = *identity;
   auto run = connection.Execute(sql::kRunById, {context.run.id.value()});
   if (!run.ok()) return ResultFromStatus(run.status(), doing);
   result.run_known = !run->rows.empty();
@@ -30,7 +34,8 @@ TaskResult RunReconcile(const TaskContext& context) {
         .kind = Problem::Kind::kDefinition,
         .message = "the ledger's record of this run has another digest; the run cannot go on"};
   }
-  result.finished = run->rows[0][1].value_or("") == "finished";
+  const std::string outcome = run->rows[0][1].value_or("");
+  result.finished = outcome == "finished" || outcome == "baseline";
   std::vector<pg::Result> results;
   const absl::Status committed = RunTransaction(
       connection,

@@ -11,6 +11,7 @@
 #include "agent/ledger/statements.h"
 #include "common/fault.h"
 #include "common/migration/key_range.h"
+#include "common/migration/sql_template.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
@@ -98,6 +99,25 @@ std::string TypedKey(const Relation& relation, absl::string_view column) {
 
 }  // namespace
 
+absl::StatusOr<Filter> MakeFilter(const StepDefinition& step, const Relation& relation,
+                                  const std::vector<std::string>& declared,
+                                  const BoundParameters& parameters) {
+  Filter filter;
+  if (!step.where) return filter;
+  auto parsed = SqlTemplate::ParseExpression(step.where->sql, declared);
+  if (!parsed.ok()) return AtFilePosition(parsed.status(), *step.where);
+  const RenderedSql rendered = parsed->Render({.table_sql = relation.name_sql,
+                                               .table_qualifier = relation.qualifier_sql,
+                                               .key_columns = {}});
+  filter.sql = absl::StrCat("(", rendered.sql, ")");
+  for (const ParameterRef& ref : rendered.parameters) {
+    const std::string& name = std::get<NamedParameter>(ref).name;
+    filter.parameters.push_back(parameters.values.at(name));
+    filter.types.push_back(parameters.types.at(name));
+  }
+  return filter;
+}
+
 int ShardCountFor(int64_t rows, int slots, int shards_max) {
   const int most = shards_max > 0 ? shards_max : kDefaultShardsMax;
   const int64_t for_slots = std::min<int64_t>(rows / kRowsPerShardMin, kShardsPerSlot * slots);
@@ -105,7 +125,8 @@ int ShardCountFor(int64_t rows, int slots, int shards_max) {
 }
 
 absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
-                                     const Filter& filter, int slots, int shards_max) {
+                                     const Filter& filter, int slots, int shards_max,
+                                     int shards_min) {
   const pg::CallOptions options{.timeout = kPlanTimeout};
   KeyPlan plan;
   DUNLIN_ASSIGN_OR_RETURN(
@@ -136,7 +157,7 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   const auto rows_all = static_cast<int64_t>(static_cast<double>(counted.Int(0, 0)) * scale);
   plan.rows_total = static_cast<int64_t>(static_cast<double>(counted.Int(0, 1)) * scale);
 
-  const int shards = ShardCountFor(rows_all, slots, shards_max);
+  const int shards = std::max(ShardCountFor(rows_all, slots, shards_max), shards_min);
   if (shards > 1) {
     const double rows_per_block =
         std::max(1.0, static_cast<double>(rows_all) / static_cast<double>(blocks));

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "agent/ledger/relation.h"
+#include "agent/work/step_sql.h"
 #include "common/key_text.h"
 #include "common/pg/connection.h"
 
@@ -19,6 +20,11 @@ struct Filter {
   std::vector<pg::Value> parameters;
   std::vector<pg::Oid> types;
 };
+
+// That of a step.
+absl::StatusOr<Filter> MakeFilter(const StepDefinition& step, const Relation& relation,
+                                  const std::vector<std::string>& declared,
+                                  const BoundParameters& parameters);
 
 // A partition of a relation's key space into shards of about equal size.
 struct KeyPlan {
@@ -34,9 +40,11 @@ int ShardCountFor(int64_t rows, int slots, int shards_max);
 // the server), a few rows of each, never by reading the table. It needs no statistics, works for
 // any orderable key, and a live row has the same chance to be in the sample wherever it lies. With
 // b blocks a shard, sizes differ by about 1/sqrt(b) when the heap is in key order (the worst case);
-// 128 blocks a shard: 9 %. A table of fewer blocks than are sampled is read whole.
+// 128 blocks a shard: 9 %. A table of fewer blocks than are sampled is read whole. `shards_min`: so
+// many at least, if there are so many keys.
 absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation& relation,
-                                     const Filter& filter, int slots, int shards_max);
+                                     const Filter& filter, int slots, int shards_max,
+                                     int shards_min = 1);
 
 // A key near the middle of (from, upper], for a split; nullopt when too little is left.
 // `rows_left`: an estimate.

@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
+#include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/work/problem.h"
 #include "common/status_macros.h"
@@ -34,16 +35,19 @@ absl::StatusOr<TargetTaskResult> Run(const ConfirmRuns&, pg::Connection& connect
 
 }  // namespace
 
-TargetTaskResult RunTargetTask(const TargetTask& task, const SessionFactory& sessions,
+TargetTaskAnswer RunTargetTask(const TargetTask& task, const SessionFactory& sessions,
                                std::stop_token stop) {
+  const std::string asking = absl::StrCat("asking target ", task.target);
   const auto opened = sessions.OpenForTask(kTimeout, "public, pg_temp", stop);
   if (!opened.ok())
-    return ProblemFromStatus(opened.status(), absl::StrCat("connecting to target ", task.target));
+    return {.result = ProblemFromStatus(opened.status(),
+                                        absl::StrCat("connecting to target ", task.target))};
+  auto from = ReadIdentity(**opened, task.target);
+  if (!from.ok()) return {.result = ProblemFromStatus(from.status(), asking)};
   absl::StatusOr<TargetTaskResult> result =
       std::visit([&](const auto& request) { return Run(request, **opened); }, task.request);
-  if (!result.ok())
-    return ProblemFromStatus(result.status(), absl::StrCat("asking target ", task.target));
-  return *std::move(result);
+  if (!result.ok()) return {.from = *from, .result = ProblemFromStatus(result.status(), asking)};
+  return {.from = *std::move(from), .result = *std::move(result)};
 }
 
 }  // namespace dunlin::agent

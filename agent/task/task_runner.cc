@@ -28,6 +28,8 @@ TaskResult RunTask(const TaskContext& context) {
       return RunReconcile(context);
     case TaskKind::kQuarantine:
       return RunQuarantine(context);
+    case TaskKind::kBaseline:
+      return RunBaseline(context);
   }
   return std::monostate{};
 }

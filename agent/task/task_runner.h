@@ -21,6 +21,8 @@ struct TaskContext {
   const Definition& definition;
   const SessionFactory& sessions;
   Clock& clock;
+  // Of a plan, at least; 0 = as many as the rows are worth.
+  int shards = 0;
 };
 
 // Runs one leased task; see the functions below. monostate: the lease is lost, or the outcome is in
@@ -44,6 +46,8 @@ TaskResult RunReconcile(const TaskContext& context);
 // Notes which rows that were set aside are accepted; tries the others again if asked, each in a
 // transaction that is fenced by the task epoch and notes it done.
 TaskResult RunQuarantine(const TaskContext& context);
+// Writes the run into the ledger as done elsewhere.
+TaskResult RunBaseline(const TaskContext& context);
 
 // Waits until every transaction that is open now has ended. nullopt = passed.
 std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connection& connection);

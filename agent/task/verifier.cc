@@ -7,6 +7,7 @@
 #include "agent/ledger/relation.h"
 #include "agent/task/task_runner.h"
 #include "agent/work/step_sql.h"
+#include "agent/work/tied_session.h"
 #include "common/status_macros.h"
 #include "common/text/duration.h"
 
@@ -84,8 +85,9 @@ absl::StatusOr<int64_t> Verify(const TaskContext& context, pg::Connection& conne
 
 TaskResult RunVerify(const TaskContext& context) {
   const StepDefinition& step = context.definition.steps[static_cast<size_t>(context.task.step)];
-  auto opened = context.sessions.OpenForTask(context.definition.limits.verify_timeout,
-                                             "public, pg_temp", context.handle.lost_token());
+  auto opened = TieSession(
+      context.handle, context.sessions.OpenForTask(context.definition.limits.verify_timeout,
+                                                   "public, pg_temp", context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));

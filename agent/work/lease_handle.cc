@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 #include "common/fault.h"
 
 namespace dunlin::agent {
@@ -14,7 +16,8 @@ LeaseHandle::LeaseHandle(Lease lease, absl::Duration sent_at, Clock& clock)
     : lease_(std::move(lease)),
       clock_(clock),
       valid_until_(sent_at + lease_.duration - LeaseMargin(lease_.duration)),
-      limits_(lease_.limits) {
+      limits_(lease_.limits),
+      server_(lease_.target) {
   if (DUNLIN_MUTANT("lease_by_agent_clock")) valid_until_ = clock_.Monotonic() + lease_.duration;
 }
 
@@ -39,6 +42,27 @@ int64_t LeaseHandle::RowsAllowed() const {
   const int64_t now = checkpoint_ ? checkpoint_->rows_done : 0;
   const int64_t base = rows_limit_base_ >= 0 ? rows_limit_base_ : std::max<int64_t>(0, rows_first_);
   return std::max<int64_t>(0, limits_.rows_left - (now - base));
+}
+
+absl::Status LeaseHandle::TieTo(const TargetIdentity& met) {
+  MutexLock lock(mutex_);
+  // A lease of an older coordinator names none: then its sessions agree with the first.
+  const TargetIdentity wanted = lease_.target.system_identifier.empty() ? server_ : lease_.target;
+  server_ = met;
+  if (wanted.system_identifier.empty() || DUNLIN_MUTANT("claim_inserts")) return absl::OkStatus();
+  if (wanted.system_identifier != met.system_identifier) {
+    return absl::AbortedError(absl::StrCat("target ", met.target, " is server ",
+                                           met.system_identifier, " now, the lease is for server ",
+                                           wanted.system_identifier));
+  }
+  if (wanted.timeline == met.timeline) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat("target ", met.target, " is on timeline ", met.timeline,
+                                         ", the lease is for timeline ", wanted.timeline));
+}
+
+TargetIdentity LeaseHandle::server() const {
+  MutexLock lock(mutex_);
+  return server_;
 }
 
 bool LeaseHandle::TakeSplitRequest() {

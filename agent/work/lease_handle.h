@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 #include "agent/lease.h"
@@ -34,6 +35,14 @@ class LeaseHandle {
   WorkLimits limits() const;
   // Rows that may still be done before the run pauses itself; INT64_MAX without a limit.
   int64_t RowsAllowed() const;
+  // Called with the server that a new session of the lease has met. ABORTED when it is another than
+  // the lease is for: one that was promoted since, or one that was left behind; the lease goes
+  // back.
+  absl::Status TieTo(const TargetIdentity& met);
+  // The server that the lease is for or, once a session has met another, that one: what every
+  // report of the lease says, so that the coordinator hears of a failover, or takes the report for
+  // what it is, too late.
+  TargetIdentity server() const;
   bool TakeSplitRequest();
   // Requested when the lease is lost or the process must end at once: cancels statements in flight.
   std::stop_token lost_token() const { return lost_.get_token(); }
@@ -74,6 +83,7 @@ class LeaseHandle {
   int64_t rows_reported_ ABSL_GUARDED_BY(mutex_) = -1;    // … of the one in the last heartbeat
   int64_t rows_limit_base_ ABSL_GUARDED_BY(mutex_) = -1;  // … that limits_.rows_left counts from
   std::string waiting_ ABSL_GUARDED_BY(mutex_);
+  TargetIdentity server_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Leases end this much earlier for the agent than for the store: rates of clocks differ a little,

@@ -10,6 +10,7 @@
 #include "agent/task/sampling.h"
 #include "agent/work/error_action.h"
 #include "agent/work/problem.h"
+#include "agent/work/tied_session.h"
 #include "common/fault.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -23,6 +24,8 @@ constexpr absl::Duration kBackoffBase = absl::Milliseconds(100);
 constexpr absl::Duration kBackoffCap = absl::Seconds(30);
 // The DBA's dunlin.go() is obeyed within five seconds.
 constexpr absl::Duration kStoppedPoll = absl::Seconds(1);
+// A batch that took long says little about the next one.
+constexpr absl::Duration kLongestRest = absl::Seconds(5);
 
 const ShardWork& WorkOf(const LeaseHandle& handle) {
   return std::get<ShardWork>(handle.lease().work);
@@ -98,8 +101,8 @@ ShardWorker::Ended ShardWorker::Open() {
   const RunSpec& run = handle_.lease().run;
   const std::string search_path =
       work_.relation.empty() ? "public, pg_temp" : SearchPathOf(work_.relation);
-  auto opened = sessions_.OpenForShard(run.migration, work_.id, work_.epoch, search_path,
-                                       handle_.lost_token());
+  auto opened = TieSession(handle_, sessions_.OpenForShard(run.migration, work_.id, work_.epoch,
+                                                           search_path, handle_.lost_token()));
   if (!opened.ok()) {
     if (pg::SqlStateOf(opened.status()) == "57P03" ||
         opened.status().code() == absl::StatusCode::kUnavailable) {
@@ -177,7 +180,8 @@ int64_t ShardWorker::RowsLeft() const {
 
 int64_t ShardWorker::RowsForNextBatch() const {
   const WorkLimits limits = handle_.limits();
-  int64_t rows = std::min(sizer_.rows(), RateLimiter::MaxRows(limits.rows_per_second));
+  const int64_t sized = sizes_.fixed_rows() > 0 ? sizes_.fixed_rows() : sizer_.rows();
+  int64_t rows = std::min(sized, RateLimiter::MaxRows(limits.rows_per_second));
   if (bisector_.active()) rows = std::min(rows, bisector_.FindRows());
   return std::max<int64_t>(1, std::min(rows, handle_.RowsAllowed()));
 }
@@ -201,8 +205,9 @@ ShardWorker::Ended ShardWorker::WaitForPace() {
     // The canary's share is used up: the next heartbeat brings the pause, or another share.
     return handle_.Wait(absl::Milliseconds(50)) ? Ended() : Ending();
   }
+  const absl::Duration now = clock_.Monotonic();
   const absl::Duration wait =
-      std::max(limits.pause, limiter_.WaitBefore(limits.rows_per_second, clock_.Monotonic()));
+      std::max({limits.pause, limiter_.WaitBefore(limits.rows_per_second, now), rest_until_ - now});
   if (wait > absl::ZeroDuration() && !handle_.Wait(wait)) return Ending();
   return std::nullopt;
 }
@@ -241,6 +246,9 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
     sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
   }
   limiter_.Spent(boundary.rows, handle_.limits().rows_per_second, began);
+  const double duty = handle_.limits().duty;
+  const absl::Duration now = clock_.Monotonic();
+  rest_until_ = now + std::min((now - began) * (1 / duty - 1), kLongestRest);
   handle_.SetWaiting("");
   handle_.Post(state_.checkpoint, RowsLeft());
   if (DUNLIN_MUTANT("list_grows_per_batch")) {

@@ -91,6 +91,7 @@ class ShardWorker {
   Backoff backoff_;
   BatchSizer sizer_;
   RateLimiter limiter_;
+  absl::Duration rest_until_ = absl::ZeroDuration();  // for the duty cycle
 
   std::unique_ptr<pg::Connection> connection_;
   std::optional<Relation> relation_;

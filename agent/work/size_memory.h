@@ -16,6 +16,10 @@ namespace dunlin::agent {
 // rows again. Holds one number for each step of a live run (I10). Thread safety: any thread.
 class SizeMemory {
  public:
+  // `fixed_rows` > 0: what every batch takes, instead.
+  explicit SizeMemory(int64_t fixed_rows = 0) : fixed_rows_(fixed_rows) {}
+
+  int64_t fixed_rows() const { return fixed_rows_; }
   void Remember(const RunId& run, int step, int64_t rows) {
     MutexLock lock(mutex_);
     if (rows_.size() >= kMaxEntries) rows_.clear();
@@ -31,6 +35,7 @@ class SizeMemory {
 
  private:
   static constexpr size_t kMaxEntries = 256;
+  const int64_t fixed_rows_;
   Mutex mutex_;
   std::map<std::pair<std::string, int>, int64_t> rows_ ABSL_GUARDED_BY(mutex_);
 };

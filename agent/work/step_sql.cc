@@ -231,7 +231,26 @@ absl::Status StepSql::MakeBoundary(const StepDefinition& step,
                             " WHERE ", range);
       },
       more);
+  rows_ = MakeRange("c_rows", [&](const std::string& range, int parameters) {
+    std::vector<std::string> keys, backwards;
+    for (const KeyColumn& column : relation_.key) {
+      keys.push_back(absl::StrCat("t.", column.name_sql, "::text"));
+      backwards.push_back(absl::StrCat(column.name_sql, " DESC"));
+    }
+    return absl::StrCat("SELECT ARRAY[", absl::StrJoin(keys, ", "),
+                        "], to_jsonb(t), pg_column_size(t) FROM (SELECT * FROM ",
+                        relation_.name_sql, " WHERE ", range, " ORDER BY ",
+                        absl::StrJoin(backwards, ", "), " LIMIT $", parameters + 1, "::bigint) t");
+  });
   return absl::OkStatus();
+}
+
+pg::Command StepSql::RowsCommand(const OptionalKey& lower, const KeyText& upper,
+                                 int64_t limit) const {
+  pg::Command command = Bind(rows_.For(lower, upper), lower, upper);
+  command.statement.parameter_types.push_back(kInt8);
+  command.parameters.push_back(absl::StrCat(limit));
+  return command;
 }
 
 absl::StatusOr<StepSql> StepSql::Make(const StepDefinition& step, const Relation& relation,

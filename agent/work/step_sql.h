@@ -89,6 +89,10 @@ class StepSql {
   // Answers two counts: rows matching `where`, all rows.
   pg::Command CountCommand(const OptionalKey& lower, const KeyText& upper) const;
 
+  // For `check`: the last rows of a range (where `where` matches few, its upper bound is one that
+  // matches), each as key (text[]), as JSON, and its size in bytes.
+  pg::Command RowsCommand(const OptionalKey& lower, const KeyText& upper, int64_t limit) const;
+
   pg::Command Bind(const BoundStatement& statement, const OptionalKey& lower,
                    const OptionalKey& upper) const;
   // All statements, for PREPARE.
@@ -122,7 +126,7 @@ class StepSql {
   std::vector<BoundStatement> once_;
   BoundStatement boundary_first_, boundary_;
   BoundStatement every_row_first_, every_row_;  // without `where`
-  RangeStatement count_;
+  RangeStatement count_, rows_;
 };
 
 // Puts line and column of the file before what a template says of a statement.

@@ -10,6 +10,9 @@
 
 #include "absl/time/time.h"
 
+#include "common/migration/window.h"
+#include "common/signal_kind.h"
+
 namespace dunlin {
 
 enum class Durability { kStrict, kRelaxed };
@@ -58,6 +61,13 @@ struct Limits {
   int64_t max_quarantined = 100;  // rows set aside, more stop the run; 0 = the first one does
 };
 
+// `on_pressure:`: where signals of the target's health become pressure, where the defaults do not
+// fit. A signal that is named must be measured: while it is not, the run is held back.
+struct OnPressure {
+  std::map<SignalKind, double> limits;  // in the signal's unit; infinity = switched off
+  std::optional<SqlText> check;         // answers one true while the run may go on
+};
+
 struct ParameterDefinition {
   std::string name;
   std::string type;  // an SQL type's name, resolved by the target: never spliced into SQL
@@ -80,6 +90,8 @@ struct Definition {
   // No start without a test beside the file, a reason, and the approval of another operator.
   bool critical = false;
   Limits limits;
+  OnPressure on_pressure;
+  std::vector<Window> windows;  // empty = always
   Durability durability = Durability::kStrict;
   absl::Duration soak = absl::Hours(24 * 7);
   std::map<std::string, std::string> labels;

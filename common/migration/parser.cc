@@ -2,20 +2,21 @@
 
 #include <algorithm>
 #include <limits>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include <yaml-cpp/eventhandler.h>
 
 #include "common/limits.h"
 #include "common/migration/name.h"
+#include "common/migration/pressure_parser.h"
 #include "common/migration/raw_text.h"
 #include "common/migration/step_parser.h"
+#include "common/migration/yaml_document.h"
 #include "common/migration/yaml_fields.h"
+#include "common/text/bytes.h"
 
 namespace dunlin {
 namespace {
@@ -35,15 +36,16 @@ constexpr absl::Duration kMaxTaskTimeout = absl::Hours(24);
 constexpr absl::Duration kMaxSoak = absl::Hours(24 * 3650);
 // Far more parts than a file that people can review has.
 constexpr size_t kMaxSteps = 64;
+constexpr size_t kMaxWindows = 32;
 
 const FieldNames& TopFieldNames() {
   static const auto* const names = [] {
-    auto* const made = new FieldNames{
-        .known = {"description", "owner", "target", "depends_on", "supersedes", "requires",
-                  "idempotent", "critical", "parameters", "limits", "durability", "soak", "labels",
-                  "steps"},
-        .later = {"windows", "undo", "on_pressure", "transform", "schemas", "priority"},
-        .top_only = {}};
+    auto* const made =
+        new FieldNames{.known = {"description", "owner", "target", "depends_on", "supersedes",
+                                 "requires", "idempotent", "critical", "parameters", "limits",
+                                 "on_pressure", "windows", "durability", "soak", "labels", "steps"},
+                       .later = {"undo", "transform", "schemas", "priority"},
+                       .top_only = {}};
     made->known.insert(made->known.end(), StepFieldNames().begin(), StepFieldNames().end());
     return made;
   }();
@@ -60,57 +62,12 @@ FieldNames StepNames() {
 }
 
 const FieldNames& LimitNames() {
-  static const auto* const names =
-      new FieldNames{.known = {"batch_time", "concurrency", "rows_per_second", "pause",
-                               "barrier_timeout", "verify_timeout", "max_quarantined"},
-                     .later = {"wal_bytes_per_second", "priority"},
-                     .top_only = {}};
+  static const auto* const names = new FieldNames{
+      .known = {"batch_time", "concurrency", "rows_per_second", "pause", "wal_bytes_per_second",
+                "barrier_timeout", "verify_timeout", "max_quarantined"},
+      .later = {"priority"},
+      .top_only = {}};
   return *names;
-}
-
-// Notes where the document that was read last begins.
-class DocumentStart : public YAML::EventHandler {
- public:
-  const YAML::Mark& mark() const { return mark_; }
-  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-
- private:
-  YAML::Mark mark_ = YAML::Mark::null_mark();
-};
-
-// The only place where yaml-cpp may throw. The file's one document; nothing when a problem was
-// added. Not YAML::LoadAll: behind a stray '}' it makes empty documents for ever (0.7).
-std::optional<YAML::Node> Load(ProblemList& problems) {
-  const std::string text(problems.text());
-  try {
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    DocumentStart document;
-    if (parser.HandleNextDocument(document) && parser.HandleNextDocument(document)) {
-      problems.Add(
-          document.mark(), "",
-          "the YAML document ends before this; what follows is a second one or broken, and a "
-          "file is one migration, so one document");
-      return std::nullopt;
-    }
-    return YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    problems.Add(error.mark, "", absl::StrCat("the YAML is broken: ", error.msg));
-  } catch (const std::exception& error) {
-    problems.AddForFile(absl::StrCat("the YAML cannot be read: ", error.what()));
-  }
-  return std::nullopt;
 }
 
 class DefinitionReader {
@@ -139,6 +96,12 @@ class DefinitionReader {
       definition_.critical = ReadBool(f, problems_).value_or(false);
     });
     With("limits", [&](const YamlField& f) { ReadLimits(f); });
+    With("on_pressure", [&](const YamlField& f) {
+      OnPressure read = ReadOnPressure(f, problems_);
+      read.limits.merge(definition_.on_pressure.limits);  // what it names itself counts
+      definition_.on_pressure = std::move(read);
+    });
+    With("windows", [&](const YamlField& f) { ReadWindows(f); });
     With("durability", [&](const YamlField& f) { ReadDurability(f); });
     With("soak", [&](const YamlField& f) {
       ReadInto(f, absl::ZeroDuration(), kMaxSoak, definition_.soak);
@@ -295,9 +258,37 @@ class DefinitionReader {
         const auto rows = ReadInteger(limit, 1, std::numeric_limits<int64_t>::max(), problems_);
         if (rows) limits.rows_per_second = *rows;
       }
+      // WAL is the server's, whoever writes it: a signal that is near its limit slows the run down.
+      if (name == "wal_bytes_per_second") {
+        const auto text = ReadText(limit, problems_);
+        if (!text) continue;
+        const auto bytes = ParseBytes(*text);
+        if (bytes.ok()) {
+          definition_.on_pressure.limits[SignalKind::kWalRate] = static_cast<double>(*bytes);
+        } else {
+          AddAtValue(limit, std::string(bytes.status().message()));
+        }
+      }
       if (name == "max_quarantined") {
         const auto rows = ReadInteger(limit, 0, kMaxQuarantined, problems_);
         if (rows) limits.max_quarantined = *rows;
+      }
+    }
+  }
+
+  void ReadWindows(const YamlField& field) {
+    const auto items = ReadList(field, "a window, or a list of windows", true, problems_);
+    if (!items) return;
+    if (items->empty() || items->size() > kMaxWindows)
+      return AddAtValue(field, absl::StrCat("expected 1 to ", kMaxWindows, " windows"));
+    for (const YamlField& item : *items) {
+      const std::optional<std::string> text = ReadText(item, problems_);
+      if (!text) continue;
+      auto window = ParseWindow(*text);
+      if (window.ok()) {
+        definition_.windows.push_back(*std::move(window));
+      } else {
+        AddAtValue(item, std::string(window.status().message()));
       }
     }
   }
@@ -379,7 +370,7 @@ class DefinitionReader {
 void ParseInto(Definition& definition, ProblemList& problems) {
   CheckRawText(problems);
   if (!problems.empty()) return;
-  const std::optional<YAML::Node> root = Load(problems);
+  const std::optional<YAML::Node> root = LoadDocument(problems);
   if (!root) return;
   if (root->IsNull()) {
     problems.AddForFile("the file is empty; expected a migration, at least description and batch");

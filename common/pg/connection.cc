@@ -1,6 +1,7 @@
 #include "common/pg/connection.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include <libpq-fe.h>
 
@@ -93,6 +95,7 @@ struct Connection::Impl {
   std::string description;
   std::set<std::string> prepared;
   std::vector<std::string> notices;
+  CallWatch* watch = nullptr;
   // Of Send(): its prepare's result is still to come.
   std::string preparing;
   absl::Status first_error;
@@ -110,6 +113,11 @@ struct Connection::Impl {
   absl::Status Lost(absl::StatusCode code, absl::string_view why) {
     broken = true;
     return MakeConnectionLost(code, absl::StrCat("the connection to ", description, " ", why));
+  }
+  // As if this process had died: the server learns it at once and rolls back.
+  absl::Status CutOff() {
+    shutdown(PQsocket(pg), SHUT_RDWR);
+    return LostByServer();
   }
   absl::Status LostByServer() { return Lost(absl::StatusCode::kUnavailable, "was lost"); }
 
@@ -284,11 +292,22 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
       if (!outcome.status.ok()) return Annotate(outcome.status, "setting up the session");
     }
   }
+  connection->impl_->watch = options.watch;
   return connection;
 }
 
 std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& commands,
                                              const CallOptions& options) {
+  CallWatch* const watch = impl_->watch;
+  if (watch == nullptr) return RunUnwatched(commands, options);
+  if (!watch->MayCall(commands)) return {commands.size(), Outcome{.status = impl_->CutOff()}};
+  std::vector<Outcome> outcomes = RunUnwatched(commands, options);
+  if (watch->MayAnswer(commands, outcomes)) return outcomes;
+  return {commands.size(), Outcome{.status = impl_->CutOff()}};
+}
+
+std::vector<Outcome> Connection::RunUnwatched(const std::vector<Command>& commands,
+                                              const CallOptions& options) {
   std::vector<Outcome> outcomes(commands.size());
   const auto fail_from = [&](size_t first, const absl::Status& status) {
     for (size_t i = first; i < outcomes.size(); ++i) outcomes[i].status = status;
@@ -632,6 +651,22 @@ absl::Status ValidateDsn(const Secret& dsn) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<Secret> WithDatabase(const Secret& dsn, const std::string& database) {
+  DUNLIN_RETURN_IF_ERROR(ValidateDsn(dsn));
+  const Options options = ParseDsn(dsn);
+  std::string text;
+  const auto add = [&text](absl::string_view keyword, absl::string_view value) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", keyword, "='",
+                    absl::StrReplaceAll(value, {{"\\", "\\\\"}, {"'", "\\'"}}), "'");
+  };
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    if (option->val != nullptr && absl::string_view(option->keyword) != "dbname")
+      add(option->keyword, option->val);
+  }
+  add("dbname", database);
+  return Secret(text);
 }
 
 std::string DescribeDsn(const Secret& dsn) {

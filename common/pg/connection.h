@@ -18,6 +18,21 @@ struct pg_conn;  // libpq's PGconn; libpq-fe.h stays out of headers
 
 namespace dunlin::pg {
 
+struct Command;
+struct Outcome;
+
+// Watches the calls of connections, and may cut one off as the death of the process would: `dunlin
+// test` interrupts a migration at every step by it. Thread safety: called from any thread.
+class CallWatch {
+ public:
+  virtual ~CallWatch() = default;
+  // False: the connection breaks before anything is sent.
+  virtual bool MayCall(const std::vector<Command>& commands) = 0;
+  // False: it breaks when the server has done its work, and the answers are lost.
+  virtual bool MayAnswer(const std::vector<Command>& commands,
+                         const std::vector<Outcome>& outcomes) = 0;
+};
+
 // How to connect. Everything here wins over PG* environment variables and the connection string.
 struct ConnectOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
@@ -25,6 +40,8 @@ struct ConnectOptions {
   bool read_write = true;  // target_session_attrs=read-write
   // SET at connect, in this order, as (name, value): see session.h.
   std::vector<std::pair<std::string, std::string>> settings;
+  // Outlives the connection. nullptr = nobody watches, as in every process that works.
+  CallWatch* watch = nullptr;
 };
 
 // Bound of one call. Every network wait ends: by the answer, by the timeout, or by `stop`.
@@ -115,12 +132,16 @@ class Connection {
 
  private:
   explicit Connection(std::unique_ptr<Impl> impl);
+  std::vector<Outcome> RunUnwatched(const std::vector<Command>& commands,
+                                    const CallOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 
 // Checks a connection string without connecting. INVALID_ARGUMENT without quoting it (libpq's own
 // message echoes the password, trap 25).
 absl::Status ValidateDsn(const Secret& dsn);
+// The same server, role and settings, another database. INVALID_ARGUMENT as ValidateDsn.
+absl::StatusOr<Secret> WithDatabase(const Secret& dsn, const std::string& database);
 // What it names, for messages: "host:port/database", no secret; best effort.
 std::string DescribeDsn(const Secret& dsn);
 

@@ -47,6 +47,22 @@ GateDecision WhileUnfinished(const GateFacts& facts) {
   }
 }
 
+// The end of it may be lost, and then it is done again.
+GateDecision WhileReconciling(const GateFacts& facts) {
+  GateDecision decision = Answer(
+      Verdict::kWait,
+      absl::StrCat(
+          Subject(facts), " was FINISHED, but ", facts.target,
+          " has failed over since and may have lost its end; ",
+          facts.agent_connected
+              ? "its own record is being read now"
+              : absl::StrCat("no agent that could look is connected; start one: dunlin-agent "
+                             "--coordinator HOST:PORT --target ",
+                             facts.target, "=DSN")));
+  decision.confirming = facts.agent_connected;
+  return decision;
+}
+
 GateDecision WhileUnconfirmed(const GateFacts& facts) {
   GateDecision decision = Answer(Verdict::kWait, "");
   decision.ask_target = true;
@@ -119,6 +135,7 @@ GateDecision DecideGate(const GateFacts& facts) {
                      ". Put the file back, or give the change a new name"));
   }
   if (*facts.state != RunState::kFinished) return WhileUnfinished(facts);
+  if (facts.reconcile_due) return WhileReconciling(facts);
   const bool good = facts.confirmed == "finished" || facts.confirmed == "baseline";
   const absl::Duration lasts = good ? facts.confirmed_within : kBadWordLasts;
   if (facts.confirmed.empty() || facts.now - facts.confirmed_at > lasts) {

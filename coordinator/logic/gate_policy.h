@@ -26,6 +26,7 @@ struct GateFacts {
 
   // What the target's own record said last: "" = nothing yet, "missing", "open" or an outcome.
   std::string confirmed;
+  bool reconcile_due = false;  // its target has failed over since; the ledger is being read
   absl::Time confirmed_at;
   absl::Time finished_at;
   bool agent_connected = false;

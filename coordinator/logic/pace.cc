@@ -2,46 +2,12 @@
 
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
-
 namespace dunlin::coordinator {
 namespace {
-constexpr absl::Duration kDoublingInterval = absl::Seconds(1);
-constexpr absl::Duration kHold = absl::Seconds(10);
 constexpr double kRateWeight = 0.4;
 constexpr absl::Duration kLongestSample = absl::Seconds(30);
 constexpr int64_t kMinRowsToSplit = 20'000;
 }  // namespace
-
-ConcurrencyDecision DecideConcurrency(const ConcurrencyFacts& facts) {
-  ConcurrencyDecision decision{.allowed = std::clamp(facts.allowed, 1, facts.limit),
-                               .pressure_seen = facts.pressure_seen};
-  if (facts.workers_backing_off > 0) {
-    decision.pressure_seen = true;
-    if (facts.since_change >= kDoublingInterval || facts.allowed > facts.limit) {
-      decision.allowed = std::max(1, decision.allowed / 2);
-    }
-    decision.reason =
-        absl::StrCat(facts.workers_backing_off, " worker(s) back off from locks or timeouts");
-    return decision;
-  }
-  if (facts.foreign_transactions == 0) {
-    decision.allowed = facts.limit;
-    return decision;
-  }
-  if (decision.allowed < facts.limit) {
-    if (!facts.pressure_seen && facts.since_change >= kDoublingInterval) {
-      decision.allowed = std::min(facts.limit, decision.allowed * 2);
-    } else if (facts.pressure_seen && facts.since_change >= kHold) {
-      decision.allowed += 1;
-    }
-  }
-  if (decision.allowed < facts.limit) {
-    decision.reason =
-        absl::StrCat("slow start: ", decision.allowed, " of ", facts.limit, " shards at once");
-  }
-  return decision;
-}
 
 RateEstimate UpdateRate(const RateEstimate& before, int64_t rows_now, absl::Duration elapsed) {
   const double seconds = absl::ToDoubleSeconds(std::max(elapsed, absl::Milliseconds(1)));
@@ -77,6 +43,30 @@ std::vector<int> ShareLeases(const std::vector<LeaseDemand>& demands, int leases
     }
     if (poorest == demands.size()) break;
     ++given[poorest];
+  }
+  return given;
+}
+
+std::vector<int> ShareTarget(const std::vector<TargetShare>& runs) {
+  std::vector<int> given;
+  int left = 0;
+  for (const TargetShare& run : runs) {
+    given.push_back(std::min(1, run.allowed));
+    left = std::max(left, run.allowed);
+  }
+  for (const int one : given) left -= one;
+  for (; left > 0; --left) {
+    // Whoever would have least for its priority with one more.
+    size_t next = runs.size();
+    const auto price = [&](size_t i) {
+      return static_cast<double>(given[i] + 1) / std::max(1, runs[i].priority);
+    };
+    for (size_t i = 0; i < runs.size(); ++i) {
+      if (given[i] >= runs[i].allowed) continue;
+      if (next == runs.size() || price(i) < price(next)) next = i;
+    }
+    if (next == runs.size()) break;
+    ++given[next];
   }
   return given;
 }

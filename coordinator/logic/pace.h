@@ -1,4 +1,5 @@
-// How many shards of a run are in work, and what each may do: pure functions of observed numbers.
+// Shares, rates and estimates of runs: pure functions of observed numbers. What is in work is
+// pace_controller's.
 #pragma once
 
 #include <algorithm>
@@ -9,28 +10,6 @@
 #include "absl/time/time.h"
 
 namespace dunlin::coordinator {
-
-struct ConcurrencyFacts {
-  int limit = 4;
-  int allowed = 1;
-  absl::Duration since_change;  // by the store's clock
-  // Transactions of others in the target's database; -1 = not measured.
-  int foreign_transactions = -1;
-  // Workers that back off from a lock or a timeout at present.
-  int workers_backing_off = 0;
-  // Whether pressure was ever seen in this run: ends the doubling.
-  bool pressure_seen = false;
-};
-struct ConcurrencyDecision {
-  int allowed = 1;
-  bool pressure_seen = false;
-  std::string reason;  // why it is below the limit; empty = it is not
-};
-
-// The slow start: begins at 1 and doubles each second of calm until the first pressure; at its
-// limit at once while nobody but Dunlin is active on the target. After the first pressure: halves
-// at once and holds for 10 s, then +1 per 10 s of calm.
-ConcurrencyDecision DecideConcurrency(const ConcurrencyFacts& facts);
 
 // A lease's share of a limit over all agents. Divided by what may be in work, not by what is, so
 // that the sum never passes it.
@@ -60,6 +39,15 @@ struct LeaseDemand {
 // Fair over runs: each lease goes to the run with the fewest in work. As many numbers as demands,
 // none over `grantable`, their sum at most `leases_max`.
 std::vector<int> ShareLeases(const std::vector<LeaseDemand>& demands, int leases_max);
+
+// A run that works on a target, with what its own pace and limits allow it.
+struct TargetShare {
+  int allowed = 1;
+  int priority = 100;  // its share beside others: 200 gets twice what 100 gets
+};
+// Shares what the target bears, which is the most that any one of its runs is allowed, by priority:
+// none over its own `allowed`, and each that is allowed any at least one, so that no run starves.
+std::vector<int> ShareTarget(const std::vector<TargetShare>& runs);
 
 // Whether a shard with so many rows left is worth splitting: at least two seconds of work.
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard);

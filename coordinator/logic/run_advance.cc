@@ -21,7 +21,7 @@ RunStepDecision WhilePending(const RunFacts& facts) {
                                                                  : RunState::kPlanning);
   }
   if (!facts.waits_for.empty()) return {.kind = Kind::kShowWaiting};
-  if (!facts.task_open) return Create(TaskKind::kPreflight);
+  if (!facts.task_open) return Create(facts.baseline ? TaskKind::kBaseline : TaskKind::kPreflight);
   return {};
 }
 
@@ -69,6 +69,8 @@ std::string ToText(TaskKind kind) {
       return "reconcile";
     case TaskKind::kQuarantine:
       return "quarantine";
+    case TaskKind::kBaseline:
+      return "baseline";
   }
   return "unknown";
 }
@@ -93,8 +95,11 @@ RunStepDecision DecideNext(const RunFacts& facts) {
       return facts.open_leases == 0 ? Change(RunState::kPaused) : RunStepDecision{};
     case RunState::kCancelling:
       return facts.open_leases == 0 ? Change(RunState::kCancelled) : RunStepDecision{};
-    case RunState::kPaused:
     case RunState::kFinished:
+      // Its target has failed over since, and may have lost the end of it.
+      return facts.reconcile_due && !facts.task_open ? Create(TaskKind::kReconcile)
+                                                     : RunStepDecision{};
+    case RunState::kPaused:
     case RunState::kCancelled:
     case RunState::kFailed:
       return {};

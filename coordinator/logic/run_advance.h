@@ -8,7 +8,7 @@
 
 namespace dunlin::coordinator {
 
-enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine };
+enum class TaskKind { kPreflight, kPlan, kVerify, kFinalize, kReconcile, kQuarantine, kBaseline };
 std::string ToText(TaskKind kind);
 
 // How far FINALIZING has come.
@@ -33,6 +33,7 @@ struct RunFacts {
   bool quarantine_due = false;  // an operator asked to try them again, or to accept them
   std::string waits_for;        // PENDING: a dependency or a missing agent; empty = nothing
   bool preflight_passed = false;
+  bool baseline = false;  // only its record is to be written
 };
 
 // What to do; applied, facts are read again and the question asked anew until nothing is left to

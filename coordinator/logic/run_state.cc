@@ -32,7 +32,7 @@ constexpr Edge kEdges[] = {
     {kPending, kPausing, "an operator paused it"},
     {kPending, kCancelling, "an operator cancelled it"},
     {kPending, kFailed, "the definition cannot run here"},
-    {kPending, kFinished, "the finish row was being written when it was paused and resumed"},
+    {kPending, kFinished, "the target has its finish row"},
     {kPlanning, kRunning, "its shards are planned"},
     {kPlanning, kPausing, "an operator or a problem paused it"},
     {kPlanning, kCancelling, "an operator cancelled it"},
@@ -65,6 +65,10 @@ constexpr Edge kEdges[] = {
     {kPaused, kFinished, "the ledger says that it is finished"},
     {kFailed, kCancelled, "its file was replaced"},
     {kFailed, kFinished, "the finish row was being written"},
+    // A finish is for ever but where the target itself lost it.
+    {kFinished, kRunning, "the target failed over and has lost the end of it"},
+    {kFinished, kPlanning, "the target failed over and has lost all of it"},
+    {kFinished, kFailed, "the target has lost its record"},
 };
 
 }  // namespace
@@ -79,6 +83,15 @@ std::string ToText(RunState state) {
 std::optional<RunState> RunStateFromText(absl::string_view text) {
   for (const Name& name : kNames) {
     if (text == name.text) return name.state;
+  }
+  return std::nullopt;
+}
+
+std::string ToText(RunKind kind) { return kind == RunKind::kBaseline ? "baseline" : "apply"; }
+
+std::optional<RunKind> RunKindFromText(absl::string_view text) {
+  for (const RunKind kind : {RunKind::kApply, RunKind::kBaseline}) {
+    if (text == ToText(kind)) return kind;
   }
   return std::nullopt;
 }

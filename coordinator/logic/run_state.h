@@ -24,6 +24,11 @@ enum class RunState {
 std::string ToText(RunState state);
 std::optional<RunState> RunStateFromText(absl::string_view text);
 
+// What a run is for. "apply" …: as the store keeps it.
+enum class RunKind { kApply, kBaseline };
+std::string ToText(RunKind kind);
+std::optional<RunKind> RunKindFromText(absl::string_view text);
+
 // Why the edge from one state to another exists; empty = there is none. The whole life of a run is
 // this table.
 absl::string_view TransitionReason(RunState from, RunState to);

@@ -27,6 +27,15 @@ class MigrationServiceImpl final : public pb::MigrationService::Service {
     });
   }
 
+  grpc::Status BaselineMigration(grpc::ServerContext* context,
+                                 const pb::BaselineMigrationRequest* request,
+                                 pb::BaselineMigrationResponse* response) override {
+    return Serve(context, "BaselineMigration", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.BaselineMigration(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+
  private:
   Store& store_;
 };

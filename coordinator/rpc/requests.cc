@@ -117,6 +117,29 @@ absl::Status CheckStopAfter(int64_t rows) {
   return rows < 0 ? Invalid("stop_after_rows", "must not be negative") : absl::OkStatus();
 }
 
+absl::Status CheckLimits(const pb::ThrottleRunRequest& request) {
+  if (!request.has_concurrency() && !request.has_rows_per_second() &&
+      !request.has_batch_time_duration() && !request.has_ratio()) {
+    return absl::InvalidArgumentError(
+        "says nothing to change; expected concurrency, rows per second, batch time or ratio");
+  }
+  if (request.has_concurrency() && (request.concurrency() < 1 || request.concurrency() > 256))
+    return absl::InvalidArgumentError("concurrency must be 1 to 256");
+  if (request.has_rows_per_second() && request.rows_per_second() < 0)
+    return absl::InvalidArgumentError("rows per second must not be negative; 0 = no limit");
+  const double batch_seconds = static_cast<double>(request.batch_time_duration().seconds()) +
+                               request.batch_time_duration().nanos() * 1e-9;
+  if (request.has_batch_time_duration() && (batch_seconds < 0.005 || batch_seconds > 10))
+    return absl::InvalidArgumentError("batch time must be 5ms to 10s");
+  if (request.has_ratio() && !(request.ratio() > 0 && request.ratio() <= 1)) {
+    return absl::InvalidArgumentError(
+        "ratio must be over 0, up to 1; to stop a run altogether pause it");
+  }
+  if (request.has_for_duration() && request.for_duration().seconds() < 1)
+    return absl::InvalidArgumentError("the duration must be at least a second");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckText(absl::string_view field, absl::string_view value, int64_t bytes_max,
@@ -153,6 +176,8 @@ absl::Status CheckRequest(const pb::StartRunRequest& request) {
   DUNLIN_RETURN_IF_ERROR(CheckText("target", request.target(), kMaxNameBytes));
   if (request.parameters_size() > kMaxParameters)
     return absl::InvalidArgumentError("too many parameters");
+  if (request.priority() < 0 || request.priority() > 1000)
+    return absl::InvalidArgumentError("priority must be 1 to 1000");
   return CheckStopAfter(request.stop_after_rows());
 }
 
@@ -164,6 +189,19 @@ absl::Status CheckRequest(const pb::ResumeRunRequest& request) {
 }
 
 absl::Status CheckRequest(const pb::CancelRunRequest& request) { return CheckRunCommand(request); }
+
+absl::Status CheckRequest(const pb::ApproveRunRequest& request) { return CheckRunCommand(request); }
+
+absl::Status CheckRequest(const pb::RedoRunRequest& request) { return CheckRunCommand(request); }
+
+absl::Status CheckRequest(const pb::ThrottleRunRequest& request) {
+  DUNLIN_RETURN_IF_ERROR(CheckRunCommand(request));
+  return CheckLimits(request);
+}
+
+absl::Status CheckRequest(const pb::PauseAllRunsRequest& request) { return CheckCommand(request); }
+
+absl::Status CheckRequest(const pb::ResumeAllRunsRequest& request) { return CheckCommand(request); }
 
 absl::Status CheckRequest(const pb::GetRunRequest& request) { return CheckRunQuestion(request); }
 
@@ -198,6 +236,14 @@ absl::Status CheckRequest(const pb::ResolveTargetsRequest& request) {
 absl::Status CheckRequest(const pb::CheckGateRequest& request) {
   DUNLIN_RETURN_IF_ERROR(CheckBounds(request));
   return CheckText("migration", request.migration(), kMaxNameBytes, true);
+}
+
+absl::Status CheckRequest(const pb::BaselineMigrationRequest& request) {
+  DUNLIN_RETURN_IF_ERROR(CheckCommand(request));
+  DUNLIN_RETURN_IF_ERROR(CheckText("reason", request.reason(), kMaxReasonBytes, true));
+  DUNLIN_RETURN_IF_ERROR(CheckText("migration", request.migration(), kMaxNameBytes, true));
+  DUNLIN_RETURN_IF_ERROR(CheckText("definition", request.definition(), kMaxDefinitionBytes, true));
+  return CheckText("target", request.target(), kMaxNameBytes);
 }
 
 absl::Status CheckRequest(const agent_pb::RegisterAgentRequest& request) {

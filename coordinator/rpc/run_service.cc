@@ -9,12 +9,6 @@
 namespace dunlin::coordinator {
 namespace {
 
-// Where a command came from, for the audit log; a call inside this process has no address.
-Caller CallerOf(const grpc::ServerContext& context) {
-  const std::string peer = context.peer();
-  return {.peer = peer == "unknown" ? std::string() : peer};
-}
-
 // Unary calls are synchronous, one thread each while it works; the stream is a callback, so that a
 // watcher costs no thread.
 class RunServiceImpl final
@@ -47,6 +41,41 @@ class RunServiceImpl final
                          pb::CancelRunResponse* response) override {
     return Serve(context, "CancelRun", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response, store_.CancelRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ApproveRun(grpc::ServerContext* context, const pb::ApproveRunRequest* request,
+                          pb::ApproveRunResponse* response) override {
+    return Serve(context, "ApproveRun", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ApproveRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status RedoRun(grpc::ServerContext* context, const pb::RedoRunRequest* request,
+                       pb::RedoRunResponse* response) override {
+    return Serve(context, "RedoRun", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.RedoRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status PauseAllRuns(grpc::ServerContext* context, const pb::PauseAllRunsRequest* request,
+                            pb::PauseAllRunsResponse* response) override {
+    return Serve(context, "PauseAllRuns", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.PauseAllRuns(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ResumeAllRuns(grpc::ServerContext* context, const pb::ResumeAllRunsRequest* request,
+                             pb::ResumeAllRunsResponse* response) override {
+    return Serve(context, "ResumeAllRuns", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ResumeAllRuns(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ThrottleRun(grpc::ServerContext* context, const pb::ThrottleRunRequest* request,
+                           pb::ThrottleRunResponse* response) override {
+    return Serve(context, "ThrottleRun", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ThrottleRun(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
@@ -90,8 +119,7 @@ class RunServiceImpl final
                                     const pb::RetryQuarantinedRowsRequest* request,
                                     pb::RetryQuarantinedRowsResponse* response) override {
     return Serve(context, "RetryQuarantinedRows", *request, [&]() -> absl::Status {
-      DUNLIN_ASSIGN_OR_RETURN(*response,
-                              store_.RetryQuarantinedRows(*request, {.peer = context->peer()}));
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.RetryQuarantinedRows(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }
@@ -100,7 +128,7 @@ class RunServiceImpl final
                                      pb::AcceptQuarantinedRowsResponse* response) override {
     return Serve(context, "AcceptQuarantinedRows", *request, [&]() -> absl::Status {
       DUNLIN_ASSIGN_OR_RETURN(*response,
-                              store_.AcceptQuarantinedRows(*request, {.peer = context->peer()}));
+                              store_.AcceptQuarantinedRows(*request, CallerOf(*context)));
       return absl::OkStatus();
     });
   }

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "absl/status/status.h"
 #include <grpcpp/server_context.h>
 
 #include "coordinator/rpc/requests.h"
+#include "coordinator/store/store.h"
 
 namespace dunlin::coordinator {
 
@@ -20,6 +22,12 @@ grpc::Status Serve(grpc::ServerContext* context, const char* method, const Reque
                    const std::function<absl::Status()>& body) {
   return ServeChecked(
       context, method, [&] { return CheckRequest(request); }, body);
+}
+
+// Where a command came from, for the audit log; a call inside this process has no address.
+inline Caller CallerOf(const grpc::ServerContext& context) {
+  const std::string peer = context.peer();
+  return {.peer = peer == "unknown" ? std::string() : peer};
 }
 
 }  // namespace dunlin::coordinator

@@ -1,6 +1,7 @@
 // Registering, granting leases, heartbeats.
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 
@@ -10,6 +11,7 @@
 #include "common/status_util.h"
 #include "coordinator/logic/pace.h"
 #include "coordinator/store/idempotency.h"
+#include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store.h"
 #include "coordinator/store/store_internal.h"
@@ -29,6 +31,7 @@ agent_pb::TaskKind TaskKindOf(const std::string& kind) {
   if (kind == "finalize") return agent_pb::TASK_KIND_FINALIZE;
   if (kind == "reconcile") return agent_pb::TASK_KIND_RECONCILE;
   if (kind == "quarantine") return agent_pb::TASK_KIND_QUARANTINE;
+  if (kind == "baseline") return agent_pb::TASK_KIND_BASELINE;
   return agent_pb::TASK_KIND_UNSPECIFIED;
 }
 
@@ -61,12 +64,20 @@ struct RunWork {
   int64_t leased = 0;
   int64_t undone = 0;
   int64_t rows_done = 0;
+  // What the pace allows at present; absent before it was first decided.
+  std::optional<absl::Duration> batch_time;
+  double duty = 1;
 };
 
 absl::StatusOr<RunWork> ReadWork(Transaction& tx, const RunEditor& run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
                           tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
   RunWork work{.leased = counted.Int(0, 0), .undone = counted.Int(0, 1)};
+  if (!counted.IsNull(0, 2)) {
+    work.batch_time = absl::Milliseconds(counted.Int(0, 2));
+    work.duty = Number(counted.rows[0][3]);
+  }
+  work.duty *= Number(counted.rows[0][4]);
   if (run.stop_after_rows > 0) {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
     work.rows_done = rows.Int(0, 0);
@@ -81,7 +92,10 @@ int64_t CanaryRowsLeft(const RunEditor& run, const RunWork& work) {
 void FillLimits(const RunEditor& run, const RunWork& work, agent_pb::WorkLimits* limits) {
   limits->set_rows_per_second(
       ShareOfRate(run.rows_per_second, run.concurrency_allowed, work.undone));
-  SetDuration(absl::Milliseconds(run.batch_time_ms), limits->mutable_batch_time_duration());
+  const absl::Duration batch_time = absl::Milliseconds(run.batch_time_ms);
+  SetDuration(std::min(batch_time, work.batch_time.value_or(batch_time)),
+              limits->mutable_batch_time_duration());
+  limits->set_duty(work.duty);
   SetDuration(absl::Milliseconds(run.pause_ms), limits->mutable_pause_duration());
   if (run.stop_after_rows > 0) {
     const int64_t parts = std::max<int64_t>(1, work.leased);
@@ -127,47 +141,6 @@ absl::StatusOr<agent_pb::RegisterAgentResponse> Store::RegisterAgent(
       });
 }
 
-// The latest (system identifier, timeline) of a target counts. An earlier timeline is a server that
-// was left behind: no work goes there. A later one, or another server, is a failover: every lease
-// is revoked and the runs pause.
-absl::Status Store::NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
-                                std::vector<std::string>& reachable) {
-  if (seen.system_identifier().empty()) return absl::OkStatus();
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kPeekTarget, {seen.target()}));
-  const bool fresh = known.rows.empty() || known.Text(0, 0).empty();
-  if (!fresh && known.Text(0, 0) == seen.system_identifier() &&
-      known.Int(0, 1) == seen.timeline()) {
-    reachable.push_back(seen.target());
-    return absl::OkStatus();
-  }
-  const bool same_server = !fresh && known.Text(0, 0) == seen.system_identifier();
-  if (same_server && seen.timeline() < known.Int(0, 1)) return absl::OkStatus();
-  if (!fresh && !DUNLIN_MUTANT("failover_unnoticed")) {
-    const std::string what =
-        same_server ? absl::StrCat("failover detected on target ", seen.target(), ": timeline ",
-                                   known.Int(0, 1), " became ", seen.timeline(),
-                                   "; commits of its last moments may be lost. Check the target, "
-                                   "then resume: the ledger is read again first")
-                    : absl::StrCat("target ", seen.target(),
-                                   " is another PostgreSQL server than before (system identifier ",
-                                   known.Text(0, 0), ", now ", seen.system_identifier(),
-                                   "); check where the agents connect to, then resume");
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs, tx.Query(sql::kRunsOfTarget, {seen.target()}));
-    for (size_t row = 0; row < runs.rows.size(); ++row) {
-      DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, runs.Text(row, 0)));
-      DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, "", "failover"));
-      run.reconcile_due = run.planned_steps > 0;
-      DUNLIN_RETURN_IF_ERROR(run.PauseWithError(what));
-      DUNLIN_RETURN_IF_ERROR(run.Settle());
-      DUNLIN_RETURN_IF_ERROR(run.Save());
-    }
-  }
-  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kUpsertTarget, {seen.target(), seen.system_identifier(),
-                                                     absl::StrCat(seen.timeline())}));
-  reachable.push_back(seen.target());
-  return absl::OkStatus();
-}
-
 absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
   spec->set_run_id(run.id);
   spec->set_migration(run.migration);
@@ -183,6 +156,7 @@ absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
   }
   spec->set_store_name(name_);
   spec->set_planned_timeline(run.planned_timeline);
+  spec->set_follows_run_id(run.follows);
   return absl::OkStatus();
 }
 
@@ -245,7 +219,7 @@ absl::Status Store::GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRe
   std::vector<LeaseDemand> demands;
   for (size_t row = 0; row < candidates.rows.size(); ++row) {
     DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, candidates.Text(row, 0)));
-    if (!MayWork(run.state)) continue;
+    if (!run.MayHoldLeases()) continue;
     DUNLIN_RETURN_IF_ERROR(GrantTasks(tx, run, request, left));
     DUNLIN_ASSIGN_OR_RETURN(demands.emplace_back(), DemandOf(tx, run));
     runs.push_back(std::move(run));
@@ -274,6 +248,11 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
     agent_pb::Lease* lease = response.add_leases();
     lease->set_lease_id(result.Text(row, 0));
     DUNLIN_RETURN_IF_ERROR(FillRunSpec(run, lease->mutable_run()));
+    // Behind the run's lock: a failover that is noted after it revokes the lease.
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result server, tx.Query(sql::kPeekTarget, {run.target}));
+    lease->mutable_target()->set_target(run.target);
+    lease->mutable_target()->set_system_identifier(server.Text(0, 0));
+    lease->mutable_target()->set_timeline(static_cast<int>(server.Int(0, 1)));
     double seconds = 0;
     if (absl::SimpleAtod(result.Text(row, seconds_at), &seconds))
       SetDuration(absl::Seconds(seconds), lease->mutable_lease_duration());
@@ -295,6 +274,7 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
       DUNLIN_RETURN_IF_ERROR(
           FillQuarantineTask(tx, runs.at(tasks.Text(row, 1)), tasks.Int(row, 15), task));
     }
+    task->set_note(runs.at(tasks.Text(row, 1)).note);
     if (!tasks.IsNull(row, 9))
       DUNLIN_RETURN_IF_ERROR(FillShard(tasks, row, 9, 10, task->step(), task->mutable_shard()));
   }
@@ -320,9 +300,8 @@ absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(
     if (known.rows.empty()) return UnknownAgent();
     DUNLIN_RETURN_IF_ERROR(FillLeases(tx, request, response));
     if (response.leases_size() > 0) return absl::OkStatus();  // asked again: the answer was lost
-    std::vector<std::string> reachable;
-    for (const agent_pb::TargetIdentity& seen : request.targets())
-      DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
+    DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> reachable,
+                            ReachableTargets(tx, request.targets()));
     int left = std::clamp(request.leases_max(), 1, kMaxLeasesPerCall);
     DUNLIN_RETURN_IF_ERROR(GrantLeases(tx, request, reachable, left));
     DUNLIN_RETURN_IF_ERROR(

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
@@ -111,6 +112,13 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   SetTime(columns[35], &pb::Run::mutable_not_before_time, run);
   run->set_critical(result.Bool(row, 36));
   run->set_approved_by(result.Text(row, 37));
+  pb::Run::Kind kind = pb::Run::KIND_UNSPECIFIED;
+  if (!pb::Run::Kind_Parse(absl::StrCat("KIND_", absl::AsciiStrToUpper(result.Text(row, 38))),
+                           &kind))
+    return absl::DataLossError("a run is of an unknown kind");
+  run->set_kind(kind);
+  run->set_follows_run_id(result.Text(row, 39));
+  run->set_followed_by_run_id(result.Text(row, 40));
   const auto definition =
       ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
   if (definition.ok()) {

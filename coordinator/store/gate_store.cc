@@ -98,6 +98,7 @@ absl::Status Store::CheckGateOnTarget(Transaction& tx, const pb::CheckGateReques
     facts.finished_at = TimeOf(row.rows[0][2]);
     facts.now = TimeOf(row.rows[0][3]);
     facts.agent_connected = row.Bool(0, 4);
+    facts.reconcile_due = row.Bool(0, 6);
     DUNLIN_ASSIGN_OR_RETURN(
         const Definition definition,
         ParseMigrationOrError(run->migration(), absl::HexStringToBytes(row.Text(0, 5))));

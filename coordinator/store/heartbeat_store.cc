@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/logic/pace.h"
+#include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store.h"
 #include "coordinator/store/store_internal.h"
@@ -97,8 +98,23 @@ agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease
                                            bool too_many) {
   if (DUNLIN_MUTANT("pause_stops_nothing")) return agent_pb::LeaseDirective::ACTION_RENEW;
   if (too_many) return agent_pb::LeaseDirective::ACTION_STOP;
-  const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : MayWork(run.state);
+  const bool may_go_on = held.is_shard ? run.state == RunState::kRunning : run.MayHoldLeases();
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
+}
+
+// Before the runs are looked at, which are paced by it; and before they are locked, as everywhere.
+absl::Status MeasureTargets(Transaction& tx, const agent_pb::HeartbeatRequest& request,
+                            absl::Duration heartbeat_interval,
+                            agent_pb::HeartbeatResponse& response) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result known, tx.Query(sql::kKnownAgent, {request.agent_id()}));
+  if (known.rows.empty()) return absl::OkStatus();  // it is told so later
+  std::vector<std::string> reached;
+  for (const agent_pb::TargetIdentity& seen : request.targets()) {
+    if (!seen.system_identifier().empty()) reached.push_back(seen.target());
+  }
+  for (const agent_pb::TargetSignals& signals : request.signals())
+    DUNLIN_RETURN_IF_ERROR(TakeSignals(tx, request.agent_id(), signals));
+  return GrantSignalDuties(tx, request.agent_id(), reached, heartbeat_interval, response);
 }
 
 }  // namespace
@@ -113,6 +129,8 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
   agent_pb::HeartbeatResponse response;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
     response.Clear();
+    DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> reachable,
+                            ReachableTargets(tx, request.targets()));
     if (DUNLIN_MUTANT("lease_by_agent_clock")) {
       DUNLIN_RETURN_IF_ERROR(tx.Run(
           {"",
@@ -120,6 +138,7 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
            "WHERE lease_id::text = ANY ($1::text[])"},
           {id_array}));
     }
+    DUNLIN_RETURN_IF_ERROR(MeasureTargets(tx, request, heartbeat_interval(), response));
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result runs_of,
                             tx.Query(sql::kRunsOfLeases, {id_array, request.agent_id()}));
     std::map<std::string, RunEditor> runs;
@@ -185,13 +204,6 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
       DUNLIN_RETURN_IF_ERROR(run.Settle());
       DUNLIN_RETURN_IF_ERROR(run.Save());
     }
-    for (const agent_pb::TargetSignals& signal : request.signals()) {
-      DUNLIN_RETURN_IF_ERROR(
-          tx.Run(sql::kSignal, {signal.target(), absl::StrCat(signal.foreign_transactions())}));
-    }
-    std::vector<std::string> reachable;
-    for (const agent_pb::TargetIdentity& seen : request.targets())
-      DUNLIN_RETURN_IF_ERROR(NoteTargets(tx, seen, reachable));
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
                             tx.Query(sql::kCandidateRuns, {pg::EncodeTextArray(reachable)}));
     response.set_work_available(!candidates.rows.empty());

@@ -1,6 +1,8 @@
 // Commands of operators about a run; starting one is in start_store.cc.
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/store/idempotency.h"
@@ -11,6 +13,18 @@
 namespace dunlin::coordinator {
 namespace {
 
+absl::Status BeginPause(RunEditor& run, const std::string& operator_name, const std::string& why,
+                        const Caller& caller) {
+  DUNLIN_RETURN_IF_ERROR(run.ChangeState(
+      RunState::kPausing, {.actor = operator_name, .reason = why, .peer = caller.peer}));
+  run.reason =
+      absl::StrCat("paused by ", operator_name, why.empty() ? "" : absl::StrCat(": ", why));
+  DUNLIN_RETURN_IF_ERROR(run.Settle());
+  return run.Save();
+}
+
+}  // namespace
+
 absl::Status WrongState(const RunEditor& run, absl::string_view what, absl::string_view next) {
   return WithReason(absl::FailedPreconditionError(
                         absl::StrCat("run ", run.migration, " is ", ToText(run.state), "; ", what,
@@ -18,21 +32,28 @@ absl::Status WrongState(const RunEditor& run, absl::string_view what, absl::stri
                     "WRONG_STATE");
 }
 
-// One that was replaced or superseded is over for good.
 absl::Status MayResume(Transaction& tx, const RunEditor& run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result after, tx.Query(sql::kWhatReplaced, {run.id}));
   if (after.Bool(0, 0)) return WrongState(run, "its file was replaced by another content", "");
-  if (after.IsNull(0, 1)) return absl::OkStatus();
-  return WrongState(run, absl::StrCat(after.Text(0, 1), " stands in for it"),
-                    absl::StrCat("See that one: dunlin show ", after.Text(0, 1)));
+  if (!after.IsNull(0, 1)) {
+    return WrongState(run, absl::StrCat(after.Text(0, 1), " stands in for it"),
+                      absl::StrCat("See that one: dunlin show ", after.Text(0, 1)));
+  }
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result newest, tx.Query(sql::kNewestRunBeside, {run.id}));
+  if (newest.rows.empty() || newest.Text(0, 0) == run.id) return absl::OkStatus();
+  return WrongState(run, "a newer run has taken its place",
+                    absl::StrCat("See that one: dunlin show ", newest.Text(0, 0)));
 }
-
-}  // namespace
 
 absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {id}));
   if (result.rows.empty()) return absl::NotFoundError("the run is gone");
-  return DecodeRun(result, 0, run);
+  DUNLIN_RETURN_IF_ERROR(DecodeRun(result, 0, run));
+  if (run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(
+      const Definition definition,
+      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(0, 31))));
+  return AddSignals(tx, run, definition);
 }
 
 absl::Status GoOn(Transaction& tx, RunEditor& run, const RunEditor::EventText& why,
@@ -62,14 +83,8 @@ absl::StatusOr<pb::PauseRunResponse> Store::PauseRun(const pb::PauseRunRequest& 
         if (run.state != RunState::kPaused && run.state != RunState::kPausing) {
           if (!MayChange(run.state, RunState::kPausing))
             return WrongState(run, "there is nothing to pause", "");
-          DUNLIN_RETURN_IF_ERROR(run.ChangeState(
-              RunState::kPausing,
-              {.actor = request.operator_name(), .reason = request.reason(), .peer = caller.peer}));
-          run.reason =
-              absl::StrCat("paused by ", request.operator_name(),
-                           request.reason().empty() ? "" : absl::StrCat(": ", request.reason()));
-          DUNLIN_RETURN_IF_ERROR(run.Settle());
-          DUNLIN_RETURN_IF_ERROR(run.Save());
+          DUNLIN_RETURN_IF_ERROR(
+              BeginPause(run, request.operator_name(), request.reason(), caller));
         }
         return ReadRunInto(tx, id, response.mutable_run());
       });
@@ -121,6 +136,41 @@ absl::StatusOr<pb::CancelRunResponse> Store::CancelRun(const pb::CancelRunReques
           DUNLIN_RETURN_IF_ERROR(run.Save());
         }
         return ReadRunInto(tx, id, response.mutable_run());
+      });
+}
+
+absl::StatusOr<pb::PauseAllRunsResponse> Store::PauseAllRuns(const pb::PauseAllRunsRequest& request,
+                                                             const Caller& caller) {
+  return Idempotent<pb::PauseAllRunsRequest, pb::PauseAllRunsResponse>(
+      request, [&](Transaction& tx, pb::PauseAllRunsResponse& response) -> absl::Status {
+        DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kRunsToPause));
+        for (size_t row = 0; row < found.rows.size(); ++row) {
+          DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, found.Text(row, 0)));
+          if (!MayChange(run.state, RunState::kPausing)) continue;  // it has ended meanwhile
+          run.paused_with_all = true;
+          DUNLIN_RETURN_IF_ERROR(
+              BeginPause(run, request.operator_name(), request.reason(), caller));
+          DUNLIN_RETURN_IF_ERROR(ReadRunInto(tx, run.id, response.add_runs()));
+        }
+        return absl::OkStatus();
+      });
+}
+
+absl::StatusOr<pb::ResumeAllRunsResponse> Store::ResumeAllRuns(
+    const pb::ResumeAllRunsRequest& request, const Caller& caller) {
+  return Idempotent<pb::ResumeAllRunsRequest, pb::ResumeAllRunsResponse>(
+      request, [&](Transaction& tx, pb::ResumeAllRunsResponse& response) -> absl::Status {
+        DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kRunsPausedWithAll));
+        for (size_t row = 0; row < found.rows.size(); ++row) {
+          DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, found.Text(row, 0)));
+          if (!run.paused_with_all || !MayChange(run.state, RunState::kPending)) continue;
+          DUNLIN_RETURN_IF_ERROR(GoOn(
+              tx, run,
+              {.actor = request.operator_name(), .reason = request.reason(), .peer = caller.peer},
+              run.stop_after_rows));
+          DUNLIN_RETURN_IF_ERROR(ReadRunInto(tx, run.id, response.add_runs()));
+        }
+        return absl::OkStatus();
       });
 }
 

@@ -117,8 +117,9 @@ absl::StatusOr<agent_pb::ReportQuarantineResponse> Store::ReportQuarantine(
     const agent_pb::ReportQuarantineRequest& request) {
   return Idempotent<agent_pb::ReportQuarantineRequest, agent_pb::ReportQuarantineResponse>(
       request, [&](Transaction& tx, agent_pb::ReportQuarantineResponse& response) -> absl::Status {
-        DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShard(tx, request.lease_id(),
-                                                             request.shard_id(), request.epoch()));
+        DUNLIN_ASSIGN_OR_RETURN(LockedShard shard,
+                                LockShard(tx, request.lease_id(), request.shard_id(),
+                                          request.epoch(), request.target()));
         RunEditor& run = shard.run;
         const agent_pb::Checkpoint& at = request.checkpoint();
         DUNLIN_RETURN_IF_ERROR(
@@ -161,6 +162,8 @@ absl::Status Store::ApplyQuarantine(Transaction& tx, RunEditor& run, const pg::R
                 absl::StrCat(row.tries()), SecondsText(row.try_time()),
                 row.accepted() ? "accepted" : "", row.accepted_by(), row.accepted_reason()}));
   }
+  // What an operator's retry changed is lost: it is carried out again (I6).
+  if (result.rows_retried() < run.rows_retried) run.retries_asked = run.retries_done + 1;
   run.rows_retried = result.rows_retried();
   return tx.Run(sql::kDropQuarantined, {run.id, pg::EncodeTextArray(ids), task.Text(0, 8)});
 }

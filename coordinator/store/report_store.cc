@@ -1,6 +1,5 @@
 // What agents report about the work that they were granted: splits, ends, releases.
 #include <algorithm>
-#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -9,7 +8,6 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
-#include "coordinator/logic/coverage.h"
 #include "coordinator/store/idempotency.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store.h"
@@ -19,8 +17,9 @@ namespace dunlin::coordinator {
 namespace {
 
 constexpr int kMaxReconciles = 5;
-
-std::string Bool(bool value) { return value ? "true" : "false"; }
+// An agent that is granted work and meets a former primary instead would be granted it again at
+// once.
+constexpr absl::Duration kLeftBehindWait = absl::Seconds(1);
 
 std::string KeyForPeople(const agent_pb::Key& key) {
   return absl::StrCat("(", absl::StrJoin(key.column_text(), ", "), ")");
@@ -48,36 +47,6 @@ absl::StatusOr<bool> SameKey(const pg::Value& stored, bool present, const agent_
   DUNLIN_RETURN_IF_ERROR(ArrayToColumns(stored, columns));
   return std::equal(columns.begin(), columns.end(), key.column_text().begin(),
                     key.column_text().end());
-}
-
-absl::Status InsertLedgerShard(Transaction& tx, RunEditor& run, const pg::Statement& statement,
-                               const agent_pb::LedgerShard& shard) {
-  return tx.Run(statement, {shard.shard_id(), run.id, absl::StrCat(shard.step()), shard.relation(),
-                            KeyToArray(shard.has_lower(), shard.lower()),
-                            KeyToArray(shard.has_upper(), shard.upper()),
-                            KeyToArray(shard.has_cursor(), shard.cursor()),
-                            absl::StrCat(shard.epoch()), absl::StrCat(shard.seq()),
-                            absl::StrCat(shard.rows_done()), absl::StrCat(shard.rows_changed()),
-                            absl::StrCat(std::max(shard.rows_total(), shard.rows_done())),
-                            Bool(shard.done()), absl::StrCat(run.revision + 1)});
-}
-
-template <typename Shards>
-std::string GapIn(const Shards& shards) {
-  std::map<int, std::vector<Range>> by_step;
-  const auto key = [](bool present, const agent_pb::Key& from) -> OptionalKey {
-    if (!present) return std::nullopt;
-    return KeyText({from.column_text().begin(), from.column_text().end()});
-  };
-  for (const agent_pb::LedgerShard& shard : shards) {
-    by_step[shard.step()].push_back({.relation = shard.relation(),
-                                     .lower = key(shard.has_lower(), shard.lower()),
-                                     .upper = key(shard.has_upper(), shard.upper())});
-  }
-  for (const auto& [step, ranges] : by_step) {
-    if (std::string gap = FindCoverageGap(ranges); !gap.empty()) return gap;
-  }
-  return "";
 }
 
 // What a problem means for the run; the lease has been given back already.
@@ -118,6 +87,20 @@ absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Probl
   }
 }
 
+// What an agent says that meets a former primary tells nothing of the shard; it goes back to be
+// granted to one that reaches the present one.
+absl::Status GiveBackUncounted(Transaction& tx, LockedShard& shard, const std::string& lease_id) {
+  RunEditor& run = shard.run;
+  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseShard, {lease_id, absl::StrCat(run.revision + 1),
+                                                     DurationText(kLeftBehindWait), "0", ""}));
+  DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "lease_released",
+                                   .reason = "its agent has met a server that was left behind",
+                                   .shard = shard.id,
+                                   .audit = false}));
+  DUNLIN_RETURN_IF_ERROR(run.Settle());
+  return run.Save();
+}
+
 absl::Duration WaitAfter(const agent_pb::Problem& problem, int64_t troubles) {
   if (problem.kind() != agent_pb::Problem::KIND_TRANSIENT) return absl::ZeroDuration();
   constexpr absl::Duration kCap = absl::Seconds(30);
@@ -131,27 +114,33 @@ absl::Status LeaseLost() {
                     "LEASE_LOST");
 }
 
-absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string& lease_id) {
+absl::StatusOr<LockedShard> LockShardOfLease(Transaction& tx, const std::string& lease_id,
+                                             const agent_pb::TargetIdentity& from) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kShardByLease, {lease_id}));
   if (peek.rows.empty()) return LeaseLost();
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
   // Read again behind the run's lock: the lease may have been revoked meanwhile.
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result row, tx.Query(sql::kShardByLease, {lease_id}));
   if (row.rows.empty()) return LeaseLost();
-  return LockedShard{
-      .run = std::move(run), .id = row.Text(0, 0), .upper = row.rows[0][4], .epoch = row.Int(0, 5)};
+  DUNLIN_ASSIGN_OR_RETURN(const bool counts, CheckReporter(tx, run, from));
+  return LockedShard{.run = std::move(run),
+                     .id = row.Text(0, 0),
+                     .upper = row.rows[0][4],
+                     .epoch = row.Int(0, 5),
+                     .counts = counts};
 }
 
 absl::StatusOr<LockedShard> LockShard(Transaction& tx, const std::string& lease_id,
-                                      const std::string& shard_id, int64_t epoch) {
+                                      const std::string& shard_id, int64_t epoch,
+                                      const agent_pb::TargetIdentity& from) {
   if (DUNLIN_MUTANT("rpc_without_lease")) {
     DUNLIN_RETURN_IF_ERROR(tx.Run({"",
                                    "UPDATE dunlin_store.shard SET lease_id = $1::uuid, epoch = "
                                    "$3::bigint WHERE id = $2::uuid"},
                                   {lease_id, shard_id, absl::StrCat(epoch)}));
   }
-  DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShardOfLease(tx, lease_id));
-  if (shard.id != shard_id || shard.epoch != epoch) return LeaseLost();
+  DUNLIN_ASSIGN_OR_RETURN(LockedShard shard, LockShardOfLease(tx, lease_id, from));
+  if (shard.id != shard_id || shard.epoch != epoch || !shard.counts) return LeaseLost();
   return shard;
 }
 
@@ -159,9 +148,9 @@ absl::Status Store::ReportSplit(const agent_pb::ReportSplitRequest& request) {
   return Idempotent<agent_pb::ReportSplitRequest, agent_pb::ReportSplitResponse>(
              request,
              [&](Transaction& tx, agent_pb::ReportSplitResponse&) -> absl::Status {
-               DUNLIN_ASSIGN_OR_RETURN(
-                   LockedShard shard,
-                   LockShard(tx, request.lease_id(), request.shard_id(), request.epoch()));
+               DUNLIN_ASSIGN_OR_RETURN(LockedShard shard,
+                                       LockShard(tx, request.lease_id(), request.shard_id(),
+                                                 request.epoch(), request.target()));
                const pg::Value child_upper =
                    KeyToArray(request.has_child_upper(), request.child_upper());
                DUNLIN_ASSIGN_OR_RETURN(
@@ -190,9 +179,9 @@ absl::Status Store::CompleteShard(const agent_pb::CompleteShardRequest& request)
   return Idempotent<agent_pb::CompleteShardRequest, agent_pb::CompleteShardResponse>(
              request,
              [&](Transaction& tx, agent_pb::CompleteShardResponse&) -> absl::Status {
-               DUNLIN_ASSIGN_OR_RETURN(
-                   LockedShard shard,
-                   LockShard(tx, request.lease_id(), request.shard_id(), request.epoch()));
+               DUNLIN_ASSIGN_OR_RETURN(LockedShard shard,
+                                       LockShard(tx, request.lease_id(), request.shard_id(),
+                                                 request.epoch(), request.target()));
                RunEditor& run = shard.run;
                DUNLIN_ASSIGN_OR_RETURN(const bool same_upper,
                                        SameKey(shard.upper, request.has_upper(), request.upper()));
@@ -236,7 +225,8 @@ absl::Status Store::ReleaseLeases(const agent_pb::ReleaseLeasesRequest& request)
 
 absl::Status Store::ReleaseOne(Transaction& tx,
                                const agent_pb::ReleaseLeasesRequest::Release& release) {
-  absl::StatusOr<LockedShard> shard = LockShardOfLease(tx, release.lease_id());
+  absl::StatusOr<LockedShard> shard = LockShardOfLease(tx, release.lease_id(), release.target());
+  if (shard.ok() && !shard->counts) return GiveBackUncounted(tx, *shard, release.lease_id());
   if (shard.ok()) {
     RunEditor& run = shard->run;
     if (release.has_checkpoint()) {
@@ -264,80 +254,18 @@ absl::Status Store::ReleaseOne(Transaction& tx,
     DUNLIN_RETURN_IF_ERROR(run.Settle());
     return run.Save();
   }
-  if (!absl::IsAborted(shard.status())) return shard.status();
+  if (!absl::IsAborted(shard.status()) || MovedTargetOf(shard.status())) return shard.status();
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result peek, tx.Query(sql::kTaskByLease, {release.lease_id()}));
   if (peek.rows.empty())
     return absl::OkStatus();  // nobody's lease any more: released is what it is
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
-  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kReleaseTask, {release.lease_id(), "0", ""}));
-  DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, release.problem(), ""));
+  DUNLIN_ASSIGN_OR_RETURN(const bool counts, CheckReporter(tx, run, release.target()));
+  DUNLIN_RETURN_IF_ERROR(tx.Run(
+      sql::kReleaseTask,
+      {release.lease_id(), DurationText(counts ? absl::ZeroDuration() : kLeftBehindWait), ""}));
+  if (counts) DUNLIN_RETURN_IF_ERROR(ApplyProblem(tx, run, release.problem(), ""));
   DUNLIN_RETURN_IF_ERROR(run.Settle());
   return run.Save();
-}
-
-absl::Status Store::ApplyPlan(Transaction& tx, RunEditor& run, int step,
-                              const agent_pb::PlanResult& plan) {
-  if (const std::string gap = GapIn(plan.shards()); !gap.empty()) {
-    return run.PauseWithError(absl::StrCat("the plan does not cover the key space: ", gap));
-  }
-  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropShardsOfStep, {run.id, absl::StrCat(step)}));
-  for (const agent_pb::LedgerShard& shard : plan.shards()) {
-    DUNLIN_RETURN_IF_ERROR(InsertLedgerShard(tx, run, sql::kInsertShard, shard));
-  }
-  run.planned_steps = std::max(run.planned_steps, step + 1);
-  run.planned_timeline = plan.identity().timeline();
-  run.rows_total += plan.rows_total();
-  return run.Emit({.kind = "planned",
-                   .new_value = absl::StrCat(plan.shards_size(), " shards of step ", step + 1)});
-}
-
-// The ledger wins: rows that it does not have go, bounds and counters are its own, epochs the
-// higher of both.
-absl::Status Store::ApplyReconcile(Transaction& tx, RunEditor& run, const pg::Result& task,
-                                   const agent_pb::ReconcileResult& result) {
-  run.reconcile_due = false;
-  if (!result.run_known()) {
-    if (run.planned_steps > 0 && result.identity().timeline() == run.planned_timeline) {
-      return run.FailWithError(
-          "the ledger has lost its record of this run, on the server where it was planned; rows "
-          "may have been "
-          "changed. Find out what happened to schema dunlin of the target before you start "
-          "anything");
-    }
-    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropShardsOfStep, {run.id, "-1"}));
-    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropQuarantineOfRun, {run.id}));
-    run.planned_steps = run.step = 0;
-    run.rows_total = run.rows_retried = 0;
-    return run.ChangeState(RunState::kPlanning, {});
-  }
-  DUNLIN_RETURN_IF_ERROR(ApplyQuarantine(tx, run, task, result.quarantine()));
-  if (result.finished()) return run.ChangeState(RunState::kFinished, {});
-  if (const std::string gap = GapIn(result.shards()); !gap.empty()) {
-    return run.PauseWithError(
-        absl::StrCat("the ledger's shards do not cover the key space: ", gap));
-  }
-  std::vector<std::string> ids;
-  int steps_seen = 0;
-  run.rows_total = 0;
-  for (const agent_pb::LedgerShard& shard : result.shards()) {
-    ids.push_back(shard.shard_id());
-    run.rows_total += std::max(shard.rows_total(), shard.rows_done());
-    steps_seen = std::max(steps_seen, shard.step() + 1);
-    DUNLIN_RETURN_IF_ERROR(InsertLedgerShard(tx, run, sql::kReconcileShard, shard));
-  }
-  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropShard, {run.id, pg::EncodeTextArray(ids)}));
-  // A step without shards is planned again: its plan may be what a failover has lost, and planning
-  // an empty step twice does no harm.
-  run.planned_steps = steps_seen;
-  run.planned_timeline = result.identity().timeline();  // known to the ledger of this timeline
-  // Done may have become undone, in an earlier step too.
-  run.step = 0;
-  run.finalize_phase = 0;
-  if (run.state == RunState::kFinalizing)
-    DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kRunning, {}));
-  return run.Emit({.kind = "reconciled",
-                   .new_value = absl::StrCat(result.shards_size(), " shards"),
-                   .audit = false});
 }
 
 absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::Result& task,
@@ -359,7 +287,7 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
       return done(0);
     case agent_pb::CompleteTaskRequest::kPlan:
       DUNLIN_RETURN_IF_ERROR(done(0));
-      return ApplyPlan(tx, run, step, request.plan());
+      return ApplyPlan(tx, run, step, request.plan(), request.target());
     case agent_pb::CompleteTaskRequest::kVerify:
       return done(request.verify().found());
     case agent_pb::CompleteTaskRequest::kFinalize:
@@ -369,10 +297,13 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
       return absl::OkStatus();
     case agent_pb::CompleteTaskRequest::kReconcile:
       DUNLIN_RETURN_IF_ERROR(done(0));
-      return ApplyReconcile(tx, run, task, request.reconcile());
+      return ApplyReconcile(tx, run, task, request.reconcile(), request.target());
     case agent_pb::CompleteTaskRequest::kQuarantine:
       DUNLIN_RETURN_IF_ERROR(done(0));
       return ApplyQuarantineTask(tx, run, task, request.quarantine());
+    case agent_pb::CompleteTaskRequest::kBaseline:
+      DUNLIN_RETURN_IF_ERROR(done(0));
+      return run.ChangeState(RunState::kFinished, {.reason = run.note});
     case agent_pb::CompleteTaskRequest::kProblem: {
       const agent_pb::Problem& problem = request.problem();
       if (problem.kind() == agent_pb::Problem::KIND_LEDGER_MISMATCH &&
@@ -414,8 +345,10 @@ absl::Status Store::CompleteTask(const agent_pb::CompleteTaskRequest& request) {
                if (task.rows.empty() || task.Text(0, 0) != request.task_id() ||
                    task.Int(0, 4) != request.task_epoch())
                  return LeaseLost();
+               DUNLIN_ASSIGN_OR_RETURN(const bool counts, CheckReporter(tx, run, request.target()));
+               if (!counts) return LeaseLost();
                const std::string kind = task.Text(0, 2);
-               const bool wanted = MayWork(run.state);
+               const bool wanted = run.MayHoldLeases();
                // A finish row that was written counts, whatever was asked meanwhile; a plan too, so
                // that its shards are known.
                const bool counts_anyway =

@@ -88,6 +88,14 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
   run.retries_asked = row.Int(0, 32);
   run.retries_done = row.Int(0, 33);
   run.rows_retried = row.Int(0, 34);
+  const std::optional<RunKind> kind = RunKindFromText(row.Text(0, 35));
+  if (!kind)
+    return absl::DataLossError(absl::StrCat(
+        "run ", run.id, " is of an unknown kind; the store is newer than this coordinator"));
+  run.kind = *kind;
+  run.follows = row.IsNull(0, 36) ? "" : row.Text(0, 36);
+  run.note = row.Text(0, 37);
+  run.paused_with_all = row.Bool(0, 38);
   run.as_read_ = run.Row();
   return run;
 }
@@ -124,14 +132,17 @@ absl::Status RunEditor::ChangeState(RunState to, const EventText& why) {
                    .Kv("migration", migration)
                    .Kv("from", ToText(state))
                    .Kv("to", ToText(to));
+  if (state == RunState::kFinished) DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kMarkUnfinished, {id}));
   state = to;
   if (to != RunState::kRunning) throttled_reason.clear();
+  if (to == RunState::kPending) paused_with_all = false;
   switch (to) {
     case RunState::kPlanning:
       return tx_->Run(sql::kMarkStarted, {id});
     case RunState::kRunning:
       reason.clear();
       concurrency_allowed = 1;
+      DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kForgetPace, {id}));
       return tx_->Run(sql::kMarkWorking, {id});
     case RunState::kFinalizing:
       reason.clear();
@@ -218,7 +229,8 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
                  .quarantined = counted.Int(0, 5),
                  .accepted_rows = counted.Int(0, 7),
                  .quarantine_due = retries_asked > retries_done || counted.Int(0, 6) > 0,
-                 .preflight_passed = preflight_passed};
+                 .preflight_passed = preflight_passed,
+                 .baseline = kind == RunKind::kBaseline};
   if (state == RunState::kFinalizing) {
     DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
     for (const StepDefinition& part : parsed->steps)
@@ -226,17 +238,19 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
   }
   if (state == RunState::kPending && !preflight_passed) {
     DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
-    DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WhatRunWaitsFor(*tx_, id, target, *parsed));
+    DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, kind == RunKind::kBaseline
+                                                    ? WaitForAgent(*tx_, target)
+                                                    : WhatRunWaitsFor(*tx_, id, target, *parsed));
     facts.waits_for = wait.sentence;
   }
   return facts;
 }
 
-absl::Status RunEditor::CreateTask(TaskKind kind, bool finish) {
+absl::Status RunEditor::CreateTask(TaskKind task, bool finish) {
   const int64_t retry =
-      kind == TaskKind::kQuarantine && retries_asked > retries_done ? retries_asked : 0;
+      task == TaskKind::kQuarantine && retries_asked > retries_done ? retries_asked : 0;
   return tx_->Run(sql::kInsertTask,
-                  {id, ToText(kind), absl::StrCat(step), Bool(finish), absl::StrCat(retry)});
+                  {id, ToText(task), absl::StrCat(step), Bool(finish), absl::StrCat(retry)});
 }
 
 absl::Status RunEditor::CreateVerifyTasks() {
@@ -344,7 +358,8 @@ std::vector<pg::Value> RunEditor::Row() const {
           absl::StrCat(rows_total),
           absl::StrCat(retries_asked),
           absl::StrCat(retries_done),
-          absl::StrCat(rows_retried)};
+          absl::StrCat(rows_retried),
+          Bool(paused_with_all)};
 }
 
 absl::Status RunEditor::Save() {

@@ -60,6 +60,12 @@ class RunEditor {
 
   absl::StatusOr<const Definition*> definition() const;
 
+  // Whether anything of it may be leased: a run in work, or a FINISHED one whose target has failed
+  // over, which is read again.
+  bool MayHoldLeases() const {
+    return MayWork(state) || (state == RunState::kFinished && reconcile_due);
+  }
+
   // The row. Writable members are written by Save().
   std::string id, migration, target, digest, definition_bytes, parameters_json, operator_name,
       started_at_text;
@@ -76,13 +82,17 @@ class RunEditor {
   int64_t rows_per_second = 0, batch_time_ms = 100, pause_ms = 0;
   int64_t stop_after_rows = 0, stop_after_base = 0, rows_total = 0;
   int64_t retries_asked = 0, retries_done = 0, rows_retried = 0;
+  RunKind kind = RunKind::kApply;
+  std::string follows;  // the run whose place it takes; empty = none
+  std::string note;     // of a baseline
+  bool paused_with_all = false;
 
  private:
   explicit RunEditor(Transaction& tx) : tx_(&tx) {}
   static absl::StatusOr<RunEditor> Decode(Transaction& tx, const pg::Result& result);
   absl::StatusOr<RunFacts> ReadFacts();
   absl::Status Apply(const RunStepDecision& decision, const RunFacts& facts, bool& again);
-  absl::Status CreateTask(TaskKind kind, bool finish);
+  absl::Status CreateTask(TaskKind task, bool finish);
   std::vector<pg::Value> Row() const;  // the parameters of Save()
   absl::Status CreateVerifyTasks();
 

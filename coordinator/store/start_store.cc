@@ -180,33 +180,46 @@ absl::StatusOr<pb::ResolveTargetsResponse> Store::ResolveTargets(
   return response;
 }
 
-absl::Status Store::CreateRun(Transaction& tx, const pb::StartRunRequest& request,
-                              const Caller& caller, const NewRun& made,
-                              pb::StartRunResponse& response) {
+absl::Status Store::CreateRun(Transaction& tx, const NewRun& made, const Caller& caller,
+                              pb::Run* out) {
   const Definition& definition = made.definition;
   const std::string id = MakeUuid();
   DUNLIN_RETURN_IF_ERROR(tx.Run(
       sql::kInsertRun,
-      {id, made.name, made.target, made.digest, absl::BytesToHexString(request.definition()),
-       made.parameters_json, request.operator_name(), absl::StrCat(definition.steps.size()),
-       absl::StrCat(definition.limits.concurrency), absl::StrCat(definition.limits.rows_per_second),
+      {id,
+       made.name,
+       made.target,
+       made.digest,
+       absl::BytesToHexString(made.bytes),
+       made.parameters_json,
+       made.operator_name,
+       absl::StrCat(definition.steps.size()),
+       absl::StrCat(definition.limits.concurrency),
+       absl::StrCat(definition.limits.rows_per_second),
        absl::StrCat(absl::ToInt64Milliseconds(definition.limits.batch_time)),
        absl::StrCat(absl::ToInt64Milliseconds(definition.limits.pause)),
-       absl::StrCat(request.stop_after_rows()), made.place, definition.supersedes,
-       request.has_not_before_time() ? pg::Value(absl::StrCat(request.not_before_time().seconds()))
-                                     : std::nullopt,
-       definition.critical ? "true" : "false"}));
+       absl::StrCat(made.stop_after_rows),
+       made.place,
+       definition.supersedes,
+       made.not_before_seconds ? pg::Value(absl::StrCat(*made.not_before_seconds)) : std::nullopt,
+       definition.critical ? "true" : "false",
+       ToText(made.kind),
+       made.follows,
+       made.note}));
+  if (made.priority > 0)
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kSetPriority, {id, absl::StrCat(made.priority)}));
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, id));
-  DUNLIN_RETURN_IF_ERROR(
-      run.Emit({.kind = "run_created",
-                .actor = request.operator_name(),
-                .reason = request.reason(),
-                .peer = caller.peer,
-                .new_value = absl::StrCat("digest ", made.digest.substr(0, 12))}));
+  DUNLIN_RETURN_IF_ERROR(run.Emit(
+      {.kind = "run_created",
+       .actor = made.operator_name,
+       .reason = made.reason,
+       .peer = caller.peer,
+       .old_value = made.follows.empty() ? "" : absl::StrCat("takes the place of ", made.follows),
+       .new_value = absl::StrCat(made.kind == RunKind::kApply ? "" : ToText(made.kind) + ", ",
+                                 "digest ", made.digest.substr(0, 12))}));
   DUNLIN_RETURN_IF_ERROR(run.Settle());
   DUNLIN_RETURN_IF_ERROR(run.Save());
-  response.set_created(true);
-  return ReadRunInto(tx, id, response.mutable_run());
+  return ReadRunInto(tx, id, out);
 }
 
 absl::Status Store::StartInTransaction(Transaction& tx, const pb::StartRunRequest& request,
@@ -254,13 +267,21 @@ absl::Status Store::StartInTransaction(Transaction& tx, const pb::StartRunReques
     DUNLIN_ASSIGN_OR_RETURN(made.place, SupersedeRun(tx, definition.supersedes, made.target,
                                                      made.name, request, caller));
   }
-  return CreateRun(tx, request, caller, made, response);
+  response.set_created(true);
+  return CreateRun(tx, made, caller, response.mutable_run());
 }
 
 absl::StatusOr<pb::StartRunResponse> Store::StartRun(const pb::StartRunRequest& request,
                                                      const Caller& caller) {
   DUNLIN_ASSIGN_OR_RETURN(const MigrationName name, ParseMigrationName(request.migration()));
-  NewRun made{.name = name.full(), .digest = DigestOf(request.definition())};
+  NewRun made{.name = name.full(),
+              .digest = DigestOf(request.definition()),
+              .bytes = request.definition(),
+              .operator_name = request.operator_name(),
+              .reason = request.reason(),
+              .stop_after_rows = request.stop_after_rows(),
+              .priority = request.priority()};
+  if (request.has_not_before_time()) made.not_before_seconds = request.not_before_time().seconds();
   DUNLIN_ASSIGN_OR_RETURN(made.definition,
                           ParseMigrationOrError(name.full() + ".yaml", request.definition()));
   const std::map<std::string, std::string> parameters(request.parameters().begin(),

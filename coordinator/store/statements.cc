@@ -41,7 +41,7 @@ DELETE FROM dunlin_store.target_task WHERE created_at < clock_timestamp() - inte
   "extract(epoch FROM clock_timestamp() - concurrency_at)::double precision, rows_per_second, " \
   "batch_time_ms, "                                                                             \
   "pause_ms, stop_after_rows, stop_after_base, rows_total, retries_asked, retries_done, "       \
-  "rows_retried"
+  "rows_retried, kind, follows, note, paused_with_all"
 
 const S kLockRun{"s_lock_run", "SELECT " DUNLIN_RUN_COLUMNS
                                " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE"};
@@ -56,14 +56,16 @@ UPDATE dunlin_store.run SET state = $2, reason = $3, throttled_reason = $4, erro
   pressure_seen = $15::boolean, concurrency_allowed = $16::int,
   concurrency_at = CASE WHEN $17::boolean THEN clock_timestamp() ELSE concurrency_at END,
   stop_after_rows = $18::bigint, stop_after_base = $19::bigint, rows_total = $20::bigint,
-  retries_asked = $21::bigint, retries_done = $22::bigint, rows_retried = $23::bigint
+  retries_asked = $21::bigint, retries_done = $22::bigint, rows_retried = $23::bigint, paused_with_all = $24::boolean
 WHERE id = $1::uuid)sql"};
 
 const S kInsertRun{"s_insert_run", R"sql(
 INSERT INTO dunlin_store.run (id, migration, target, digest, definition, parameters, state, operator_name, steps,
-  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows, place, supersedes, not_before, critical)
+  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, stop_after_rows, place, supersedes, not_before, critical,
+  kind, follows, note)
 VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, 'PENDING', $7, $8::int, $9::int, $10::bigint,
-  $11::bigint, $12::bigint, $13::bigint, $14, $15, to_timestamp($16::double precision), $17::boolean))sql"};
+  $11::bigint, $12::bigint, $13::bigint, $14, $15, to_timestamp($16::double precision), $17::boolean, $18,
+  nullif($19, '')::uuid, $20))sql"};
 
 const S kInsertEvent{"s_insert_event", R"sql(
 INSERT INTO dunlin_store.event (run, revision, kind, actor, reason, peer, shard, old_value, new_value, audit)
@@ -131,9 +133,23 @@ const S kWhatReplaced{"s_what_replaced", R"sql(
 SELECT r.void, (SELECT s.migration FROM dunlin_store.run s WHERE s.supersedes = r.migration AND s.target = r.target
                   AND NOT s.void ORDER BY s.created_at DESC LIMIT 1)
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+// The newest run of the same migration on the same target; whether it has committed a batch.
+const S kNewestRunBeside{"s_newest_run_beside", R"sql(
+SELECT n.id FROM dunlin_store.run r JOIN dunlin_store.run n ON n.migration = r.migration AND n.target = r.target AND NOT n.void
+WHERE r.id = $1::uuid ORDER BY n.created_at DESC LIMIT 1)sql"};
+// What a redo takes over from the former run.
+const S kStartedWith{"s_started_with", R"sql(
+SELECT place, supersedes FROM dunlin_store.run WHERE id = $1::uuid)sql"};
+const S kApproval{"s_approval",
+                  "SELECT critical, approved_by FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kApprove{"s_approve", "UPDATE dunlin_store.run SET approved_by = $2 WHERE id = $1::uuid"};
+const S kRunsToPause{"s_runs_to_pause", R"sql(
+SELECT id FROM dunlin_store.run WHERE state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING') ORDER BY id)sql"};
+const S kRunsPausedWithAll{"s_runs_paused_with_all", R"sql(
+SELECT id FROM dunlin_store.run WHERE paused_with_all AND state IN ('PAUSING', 'PAUSED') ORDER BY id)sql"};
 const S kMarkVoid{"s_mark_void", "UPDATE dunlin_store.run SET void = true WHERE id = $1::uuid"};
 const S kMarkConfirmed{"s_mark_confirmed", R"sql(
-UPDATE dunlin_store.run SET confirmed = 'finished', confirmed_at = clock_timestamp(),
+UPDATE dunlin_store.run SET confirmed = CASE kind WHEN 'baseline' THEN kind ELSE 'finished' END, confirmed_at = clock_timestamp(),
   confirmed_finish_at = coalesce(finished_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
 
 const S kInsertTask{"s_insert_task", R"sql(
@@ -182,7 +198,9 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
   "coalesce(" DUNLIN_TIME("clock_timestamp() - r.working_since") ", 0), encode(r.definition, 'hex'), "                   \
   "coalesce(q.rows, 0), coalesce(q.accepted, 0), "                                                                       \
   "coalesce((SELECT n.migration FROM dunlin_store.run n WHERE n.supersedes = r.migration AND n.target = r.target "       \
-  "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by " \
+  "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by, " \
+  "r.kind, coalesce(r.follows::text, ''), coalesce((SELECT n.id::text FROM dunlin_store.run n WHERE n.migration = r.migration " \
+  "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at ORDER BY n.created_at DESC LIMIT 1), '') " \
   "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
   "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \
@@ -244,6 +262,10 @@ UPDATE dunlin_store.agent SET hungry_at = CASE WHEN $2::boolean THEN clock_times
   heartbeat_at = clock_timestamp() WHERE id::text = $1)sql"};
 const S kPeekTarget{"s_peek_target", R"sql(
 SELECT system_identifier, timeline FROM dunlin_store.target WHERE name = $1)sql"};
+const S kAddTarget{"s_add_target",
+                   "INSERT INTO dunlin_store.target (name) VALUES ($1) ON CONFLICT DO NOTHING"};
+const S kLockTarget{"s_lock_target", R"sql(
+SELECT system_identifier, timeline FROM dunlin_store.target WHERE name = $1 FOR UPDATE)sql"};
 const S kUpsertTarget{"s_upsert_target", R"sql(
 INSERT INTO dunlin_store.target (name, system_identifier, timeline) VALUES ($1, $2, $3::int)
 ON CONFLICT (name) DO UPDATE SET system_identifier = excluded.system_identifier, timeline = excluded.timeline,
@@ -265,7 +287,8 @@ FROM dunlin_store.task t LEFT JOIN dunlin_store.shard s ON s.id = t.shard
 WHERE t.agent = $1::uuid AND t.acquire_id = $2 AND t.lease_id IS NOT NULL AND t.expires_at > clock_timestamp())sql"};
 const S kCandidateRuns{"s_candidate_runs", R"sql(
 SELECT r.id FROM dunlin_store.run r
-WHERE r.target = ANY ($1::text[]) AND r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING')
+WHERE r.target = ANY ($1::text[])
+  AND (r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING') OR (r.state = 'FINISHED' AND r.reconcile_due))
   AND (EXISTS (SELECT 1 FROM dunlin_store.task t
                WHERE t.run = r.id AND NOT t.done AND t.lease_id IS NULL AND t.not_before <= clock_timestamp())
        OR (r.state = 'RUNNING' AND NOT r.reconcile_due AND EXISTS (
@@ -296,7 +319,10 @@ const S kLeasesTooMany{"s_leases_too_many", R"sql(
 SELECT lease_id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL
 ORDER BY granted_at, id OFFSET $3::int)sql"};
 const S kLeasesInWork{"s_leases_in_work", R"sql(
-SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done)
+SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done),
+  (SELECT p.batch_ms FROM dunlin_store.pace p WHERE p.run = $1::uuid),
+  (SELECT p.duty FROM dunlin_store.pace p WHERE p.run = $1::uuid),
+  coalesce((SELECT t.ratio FROM dunlin_store.throttle t WHERE t.run = $1::uuid), 1)
 FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int)sql"};
 
 const S kRunsOfLeases{"s_runs_of_leases", R"sql(
@@ -338,7 +364,8 @@ WHERE agent::text = $1 AND lease_id IS NOT NULL AND lease_id::text <> ALL ($2::t
   AND acquire_id <> ALL ($3::text[]) AND granted_at < clock_timestamp() - $4::double precision * interval '1 second')sql"};
 const S kRunsLive{"s_runs_live", R"sql(
 SELECT EXISTS (SELECT 1 FROM dunlin_store.run r JOIN dunlin_store.agent a ON r.target = ANY (a.targets)
-WHERE a.id::text = $1 AND r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED', 'PAUSED')))sql"};
+WHERE a.id::text = $1 AND (r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED', 'PAUSED')
+  OR (r.state = 'FINISHED' AND r.reconcile_due))))sql"};
 const S kSplitCandidate{"s_split_candidate", R"sql(
 SELECT lease_id, rows_left FROM dunlin_store.shard
 WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL AND NOT done AND seq > 0
@@ -361,7 +388,7 @@ SELECT r.confirmed, extract(epoch FROM r.confirmed_at)::double precision,
   extract(epoch FROM clock_timestamp())::double precision,
   EXISTS (SELECT 1 FROM dunlin_store.agent a WHERE r.target = ANY (a.targets)
             AND a.heartbeat_at > clock_timestamp() - interval '10 seconds'),
-  encode(r.definition, 'hex')
+  encode(r.definition, 'hex'), r.reconcile_due
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
 // Only where the store lies in the target's own database.
 const S kLocalLedger{"s_local_ledger", "SELECT to_regclass('dunlin.run') IS NOT NULL"};
@@ -463,11 +490,13 @@ INSERT INTO dunlin_store.quarantine (id, run, shard, step, relation, key_columns
 VALUES ($1::uuid, $2::uuid, $3::uuid, $4::int, $5, $6::text[], $7::text[], $8::bigint, $9, $10, $11, $12::int, $13, $14, $15,
   to_timestamp($16::double precision), to_timestamp($17::double precision))
 ON CONFLICT (id) DO NOTHING)sql"};
-// A row that was asked to be accepted stays so until the ledger says it.
+// A row that was asked to be accepted stays so until the ledger says it; and is accepted again when
+// the ledger has lost it (I6).
 const S kUpdateQuarantined{"s_update_quarantined", R"sql(
 UPDATE dunlin_store.quarantine SET sqlstate = $2, constraint_name = $3, table_name = $4, tries = $5::int,
   tried_at = to_timestamp($6::double precision),
-  state = CASE WHEN $7 = 'accepted' THEN 'accepted' WHEN state = 'accepting' THEN 'accepting' ELSE 'quarantined' END,
+  state = CASE WHEN $7 = 'accepted' THEN 'accepted' WHEN state IN ('accepting', 'accepted') THEN 'accepting'
+               ELSE 'quarantined' END,
   accepted_by = CASE WHEN $7 = 'accepted' THEN $8 ELSE accepted_by END,
   accepted_reason = CASE WHEN $7 = 'accepted' THEN $9 ELSE accepted_reason END
 WHERE id = $1::uuid)sql"};
@@ -504,7 +533,8 @@ WHERE r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING', 'PAUSING', 'CA
    OR (r.state IN ('FAILED', 'FINISHED', 'CANCELLED', 'PAUSED') AND (
          EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
          OR EXISTS (SELECT 1 FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL)))
-ORDER BY r.id LIMIT 1000)sql"};
+   OR (r.state = 'FINISHED' AND r.reconcile_due)
+ORDER BY r.state = 'FINISHED', r.id LIMIT 1000)sql"};
 const S kExpireShards{"s_expire_shards", R"sql(
 UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND expires_at <= clock_timestamp() RETURNING id, agent)sql"};
@@ -517,8 +547,26 @@ WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($3 = '' OR lease_id::text = $
 const S kRevokeTasks{"s_revoke_tasks", R"sql(
 UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', not_before = '-infinity'
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($2 = '' OR lease_id::text = $2) RETURNING id)sql"};
+// Those that could go on; FINISHED ones are marked by the next statement.
 const S kRunsOfTarget{"s_runs_of_target", R"sql(
-SELECT id FROM dunlin_store.run WHERE target = $1 AND state NOT IN ('FINISHED', 'CANCELLED') ORDER BY id)sql"};
+SELECT id FROM dunlin_store.run WHERE target = $1 AND state <> 'FINISHED' AND NOT void ORDER BY id)sql"};
+// What a gate was told before counts no more. $2: and each is read again, but those in whose place
+// another stands, and those that never had shards.
+const S kMarkFinishedRuns{"s_mark_finished_runs", R"sql(
+UPDATE dunlin_store.run r SET confirmed = '', confirmed_at = NULL,
+  reconcile_due = r.reconcile_due OR ($2::boolean AND r.planned_steps > 0
+    AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.target = r.target AND NOT n.void
+                      AND (n.supersedes = r.migration OR (n.migration = r.migration AND n.created_at > r.created_at))))
+WHERE r.target = $1 AND r.state = 'FINISHED' AND NOT r.void)sql"};
+const S kMarkUnfinished{"s_mark_unfinished", R"sql(
+UPDATE dunlin_store.run SET finished_at = NULL, confirmed = '', confirmed_at = NULL, confirmed_finish_at = NULL
+WHERE id = $1::uuid)sql"};
+const S kPlannedSystem{"s_planned_system",
+                       "SELECT planned_system FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kMarkPlannedOn{"s_mark_planned_on",
+                       "UPDATE dunlin_store.run SET planned_system = $2 WHERE id = $1::uuid"};
+const S kStepsWithShards{"s_steps_with_shards",
+                         "SELECT DISTINCT step FROM dunlin_store.shard WHERE run = $1::uuid"};
 const S kPendingRunsOfTargets{"s_pending_runs_of_targets", R"sql(
 SELECT id FROM dunlin_store.run WHERE target = ANY ($1::text[]) AND state = 'PENDING' ORDER BY id LIMIT 1000)sql"};
 const S kRunsWithLeases{"s_runs_with_leases", R"sql(
@@ -532,8 +580,82 @@ SELECT coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE 
               AND (s.lease_id IS NOT NULL OR s.not_before > clock_timestamp())), ''),
   coalesce((SELECT max(t.waiting) FROM dunlin_store.task t WHERE t.run = r.id AND NOT t.done), ''),
   (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = r.id),
-  r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1)
+  r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1),
+  coalesce(extract(epoch FROM clock_timestamp() - r.working_since)::double precision, 0),
+  (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
+const S kSetPriority{"s_set_priority",
+                     "UPDATE dunlin_store.run SET priority = $2::int WHERE id = $1::uuid"};
+// The others that work on the same target, as they were last told.
+const S kSharesOfTarget{"s_shares_of_target", R"sql(
+SELECT r.id, p.shards, r.priority FROM dunlin_store.run r JOIN dunlin_store.pace p ON p.run = r.id
+WHERE r.target = $1 AND r.state = 'RUNNING' AND r.id <> $2::uuid ORDER BY r.id LIMIT 1000)sql"};
+const S kPriority{"s_priority", "SELECT priority FROM dunlin_store.run WHERE id = $1::uuid"};
+const S kReadThrottle{"s_read_throttle", R"sql(
+SELECT ratio, until <= clock_timestamp(), base_concurrency, base_rows_per_second, base_batch_time_ms, base_ratio
+FROM dunlin_store.throttle WHERE run = $1::uuid)sql"};
+const S kSaveThrottle{"s_save_throttle", R"sql(
+INSERT INTO dunlin_store.throttle AS t (run, ratio, until, base_concurrency, base_rows_per_second, base_batch_time_ms,
+  base_ratio, throttled_by)
+VALUES ($1::uuid, $2::double precision, clock_timestamp() + $3::double precision * interval '1 second', $4::int, $5::bigint,
+  $6::bigint, $7::double precision, $8)
+ON CONFLICT (run) DO UPDATE SET ratio = excluded.ratio, until = excluded.until, base_concurrency = excluded.base_concurrency,
+  base_rows_per_second = excluded.base_rows_per_second, base_batch_time_ms = excluded.base_batch_time_ms,
+  base_ratio = excluded.base_ratio, throttled_by = excluded.throttled_by)sql"};
+const S kThrottledBy{"s_throttled_by", R"sql(
+SELECT throttled_by, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') FROM dunlin_store.throttle
+WHERE run = $1::uuid)sql"};
+const S kSetLimits{"s_set_limits", R"sql(
+UPDATE dunlin_store.run SET concurrency_limit = $2::int, rows_per_second = $3::bigint, batch_time_ms = $4::bigint
+WHERE id = $1::uuid)sql"};
+const S kLiveRuns{"s_live_runs", R"sql(
+SELECT id FROM dunlin_store.run WHERE state NOT IN ('FINISHED', 'CANCELLED', 'FAILED') ORDER BY id)sql"};
+const S kNowSeconds{"s_now_seconds",
+                    "SELECT extract(epoch FROM clock_timestamp())::double precision"};
+const S kReadPace{"s_read_pace", R"sql(
+SELECT rung, too_much, pressure_seen, pressed_alone, was_alone, changed_at, pressed_at, busy_at, reasons, signature, shown_at
+FROM dunlin_store.pace WHERE run = $1::uuid)sql"};
+// Nothing is written while nothing changes.
+const S kSavePace{"s_save_pace", R"sql(
+INSERT INTO dunlin_store.pace AS p (run, rung, too_much, pressure_seen, pressed_alone, was_alone, changed_at, pressed_at,
+  busy_at, batch_ms, duty, reasons, signature, shown_at, shards)
+VALUES ($1::uuid, $2::int, $3::int, $4::boolean, $5::boolean, $6::boolean, $7::double precision, $8::double precision,
+  $9::double precision, $10::bigint, $11::double precision, $12::text[], $13, $14::double precision, $15::int)
+ON CONFLICT (run) DO UPDATE SET rung = excluded.rung, too_much = excluded.too_much, pressure_seen = excluded.pressure_seen,
+  pressed_alone = excluded.pressed_alone, was_alone = excluded.was_alone, changed_at = excluded.changed_at,
+  pressed_at = excluded.pressed_at, busy_at = excluded.busy_at, batch_ms = excluded.batch_ms, duty = excluded.duty,
+  reasons = excluded.reasons, signature = excluded.signature, shown_at = excluded.shown_at,
+  shards = excluded.shards
+WHERE p IS DISTINCT FROM excluded)sql"};
+const S kForgetPace{"s_forget_pace", "DELETE FROM dunlin_store.pace WHERE run = $1::uuid"};
+// The board, and whether a run is live on the target: else what could be read before is of no
+// concern.
+const S kLockSignals{"s_lock_signals", R"sql(
+SELECT encode(g.board, 'hex'), EXISTS (SELECT 1 FROM dunlin_store.run r WHERE r.target = g.target
+                                         AND r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED'))
+FROM dunlin_store.target_signals g WHERE g.target = $1 AND g.agent::text = $2 FOR UPDATE)sql"};
+const S kSaveSignals{"s_save_signals", R"sql(
+UPDATE dunlin_store.target_signals SET board = decode($2, 'hex'), measured_at = clock_timestamp(), alone_seconds = $3::bigint
+WHERE target = $1)sql"};
+// Renews an agent's duty, or takes it over from one that is not heard of any more.
+const S kElectMeasurer{"s_elect_measurer", R"sql(
+INSERT INTO dunlin_store.target_signals AS g (target, agent, since, until)
+VALUES ($1, $2::uuid, clock_timestamp(), clock_timestamp() + $3::double precision * interval '1 second')
+ON CONFLICT (target) DO UPDATE SET agent = excluded.agent, until = excluded.until,
+  since = CASE WHEN g.agent = excluded.agent AND g.until > clock_timestamp() THEN g.since ELSE excluded.since END
+WHERE g.agent = excluded.agent OR g.until < clock_timestamp()
+RETURNING g.target)sql"};
+// Always one row. Ages as seconds.
+const S kReadSignals{"s_read_signals", R"sql(
+SELECT encode(g.board, 'hex'), coalesce(extract(epoch FROM clock_timestamp() - g.measured_at)::double precision, 0),
+  coalesce(g.until > clock_timestamp(), false),
+  coalesce(extract(epoch FROM clock_timestamp() - g.since)::double precision, 0),
+  extract(epoch FROM clock_timestamp())::double precision,
+  coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE t.name = $1), -1)
+FROM (SELECT 1) one LEFT JOIN dunlin_store.target_signals g ON g.target = $1)sql"};
+const S kRunsToMeasure{"s_runs_to_measure", R"sql(
+SELECT r.id, r.migration, r.digest, encode(r.definition, 'hex'), r.throttled_reason FROM dunlin_store.run r
+WHERE r.target = $1 AND r.state IN ('PLANNING', 'RUNNING', 'FINALIZING') ORDER BY r.id LIMIT 100)sql"};
 const S kUpdateRate{"s_update_rate", R"sql(
 UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp()
 WHERE id = $1::uuid)sql"};

@@ -17,7 +17,8 @@ extern const pg::Statement kRunByIdText, kRunByName, kNewestRunOfTarget, kKnownT
 extern const pg::Statement kRunFacts, kAgentsOfTarget;
 // order and outcomes
 extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSupersededBy, kWhatReplaced,
-    kMarkVoid, kMarkConfirmed;
+    kMarkVoid, kNewestRunBeside, kStartedWith, kApproval, kApprove, kRunsToPause,
+    kRunsPausedWithAll, kMarkConfirmed;
 // gates and what is asked of targets
 extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kAskTarget,
     kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns, kPruneTargetTasks;
@@ -39,7 +40,8 @@ extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidate, kMarkSpl
 // reports
 extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kReleaseShard, kReleaseTask,
     kRaiseEpoch, kMoveUpper, kInsertShard, kDropShardsOfStep, kTaskDone, kDropTaskOfLease,
-    kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard;
+    kInsertChild, kTroublesOfShard, kTroublesOfTask, kDropShard, kReconcileShard, kStepsWithShards,
+    kPlannedSystem, kMarkPlannedOn, kMarkUnfinished, kMarkFinishedRuns, kAddTarget, kLockTarget;
 // quarantine
 extern const pg::Statement kAddQuarantined, kUpdateQuarantined, kDropQuarantined,
     kDropQuarantineOfRun, kMarkAccepting, kAccepting, kQuarantineFacts, kQuarantineReasons,
@@ -47,6 +49,10 @@ extern const pg::Statement kAddQuarantined, kUpdateQuarantined, kDropQuarantined
 // sweep
 extern const pg::Statement kRunsToSweep, kExpireShards, kExpireTasks, kRevokeShards, kRevokeTasks,
     kRunsOfTarget, kPendingRunsOfTargets, kRunsWithLeases;
+extern const pg::Statement kNowSeconds, kReadThrottle, kSaveThrottle, kSetLimits, kThrottledBy,
+    kLiveRuns, kSetPriority, kSharesOfTarget, kPriority;
+extern const pg::Statement kReadPace, kSavePace, kForgetPace, kLockSignals, kSaveSignals,
+    kElectMeasurer, kReadSignals, kRunsToMeasure;
 extern const pg::Statement kPaceFacts, kUpdateRate, kPruneEvents, kSetOldest, kAllRuns;
 
 }  // namespace dunlin::coordinator::sql

@@ -1,7 +1,6 @@
 #include "coordinator/store/store.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "absl/strings/match.h"
@@ -15,7 +14,6 @@
 #include "common/pg/session.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
-#include "coordinator/logic/pace.h"
 #include "coordinator/store/schema_files.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store_internal.h"
@@ -25,7 +23,9 @@ namespace {
 
 constexpr absl::Duration kConnectionWait = absl::Seconds(3);
 constexpr int kMaxTries = 5;
-constexpr int kSchemaVersion = 1;
+// An agent that comes with many targets of which nothing is known yet.
+constexpr int kMaxTargetsNoted = 1000;
+constexpr int kSchemaVersion = 4;
 
 pg::ConnectOptions SessionOptions() {
   pg::SessionPins pins;
@@ -71,8 +71,10 @@ absl::Status StoreUnreachable(const std::string& name, const absl::Status& why) 
 absl::Status Store::InTransaction(const Body& body, bool read_only) {
   Backoff backoff(absl::Milliseconds(5), absl::Milliseconds(100), Random01);
   absl::Status status;
-  int stale = 0;
+  int stale = 0, noted = 0;
+  std::optional<agent_pb::TargetIdentity> moved;
   for (int tried = 0; tried < kMaxTries; ++tried) {
+    if (moved) DUNLIN_RETURN_IF_ERROR(NoteTarget(*std::exchange(moved, std::nullopt)));
     absl::StatusOr<pg::Pool::Loan> loan = pool_.Acquire(kConnectionWait);
     if (absl::IsResourceExhausted(loan.status()) && !pg::GetServerError(loan.status()))
       return loan.status();
@@ -97,6 +99,11 @@ absl::Status Store::InTransaction(const Body& body, bool read_only) {
         LOG(WARNING) << Event("store_rollback_failed").Kv("why", rolled_back.message());
     }
     if (pg::IsConnectionLost(status)) return StoreUnreachable(name_, status);
+    moved = MovedTargetOf(status);
+    if (moved && noted++ < kMaxTargetsNoted) {
+      --tried;
+      continue;
+    }
     if (!MayTryAgain(status)) break;
     SystemClock().SleepFor(backoff.Next(), {});
   }
@@ -219,6 +226,7 @@ absl::Status Store::SweepRun(const std::string& run_id) {
           run.Emit({.kind = "lease_expired", .new_value = tasks.Text(row, 0), .audit = false}));
     }
     DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
+    DUNLIN_RETURN_IF_ERROR(EndThrottle(tx, run));
     DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
     DUNLIN_RETURN_IF_ERROR(run.Settle());
     return run.Save();
@@ -297,39 +305,6 @@ absl::Status CheckCanary(Transaction& tx, RunEditor& run) {
   run.reason = absl::StrCat("stopped after ", rows.Int(0, 0) - run.stop_after_base,
                             " rows, as asked (--stop-after ", run.stop_after_rows, ")");
   return run.ChangeState(RunState::kPausing, {.reason = run.reason});
-}
-
-absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts, tx.Query(sql::kPaceFacts, {run.id}));
-  const std::string worker_waits = facts.Text(0, 2);
-  const std::string task_waits = facts.Text(0, 3);
-  if (run.state == RunState::kPlanning || run.state == RunState::kFinalizing) {
-    DUNLIN_RETURN_IF_ERROR(run.SetReason(task_waits));
-  }
-  if (run.state != RunState::kRunning) return absl::OkStatus();
-  const ConcurrencyDecision decision =
-      DecideConcurrency({.limit = run.concurrency_limit,
-                         .allowed = run.concurrency_allowed,
-                         .since_change = absl::Seconds(run.concurrency_age_seconds),
-                         .foreign_transactions = static_cast<int>(facts.Int(0, 0)),
-                         .workers_backing_off = static_cast<int>(facts.Int(0, 1)),
-                         .pressure_seen = run.pressure_seen});
-  run.concurrency_changed = run.concurrency_changed || decision.allowed != run.concurrency_allowed;
-  run.concurrency_allowed = decision.allowed;
-  run.pressure_seen = decision.pressure_seen;
-  DUNLIN_RETURN_IF_ERROR(
-      run.SetThrottledReason(worker_waits.empty() ? decision.reason : worker_waits));
-  double elapsed = -1, rate = 0;
-  if (!absl::SimpleAtod(facts.Text(0, 7), &elapsed) || !absl::SimpleAtod(facts.Text(0, 5), &rate))
-    return absl::OkStatus();
-  const int64_t rows = facts.Int(0, 4);
-  if (elapsed < 0) return tx.Run(sql::kUpdateRate, {run.id, "0", absl::StrCat(rows)});
-  if (elapsed < 1) return absl::OkStatus();
-  const RateEstimate estimate =
-      UpdateRate({.rows_per_second = rate, .rows = facts.Int(0, 6)}, rows, absl::Seconds(elapsed));
-  if (std::abs(estimate.rows_per_second - rate) >= 0.5) run.NextRevision();  // watchers see it move
-  return tx.Run(sql::kUpdateRate,
-                {run.id, absl::StrCat(estimate.rows_per_second), absl::StrCat(rows)});
 }
 
 }  // namespace dunlin::coordinator

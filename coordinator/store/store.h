@@ -78,6 +78,19 @@ class Store {
                                                   const Caller& caller);
   absl::StatusOr<pb::CancelRunResponse> CancelRun(const pb::CancelRunRequest& request,
                                                   const Caller& caller);
+  absl::StatusOr<pb::ApproveRunResponse> ApproveRun(const pb::ApproveRunRequest& request,
+                                                    const Caller& caller);
+  absl::StatusOr<pb::RedoRunResponse> RedoRun(const pb::RedoRunRequest& request,
+                                              const Caller& caller);
+  absl::StatusOr<pb::PauseAllRunsResponse> PauseAllRuns(const pb::PauseAllRunsRequest& request,
+                                                        const Caller& caller);
+  absl::StatusOr<pb::ResumeAllRunsResponse> ResumeAllRuns(const pb::ResumeAllRunsRequest& request,
+                                                          const Caller& caller);
+  absl::StatusOr<pb::BaselineMigrationResponse> BaselineMigration(
+      const pb::BaselineMigrationRequest& request, const Caller& caller);
+
+  absl::StatusOr<pb::ThrottleRunResponse> ThrottleRun(const pb::ThrottleRunRequest& request,
+                                                      const Caller& caller);
 
   absl::StatusOr<pb::RetryQuarantinedRowsResponse> RetryQuarantinedRows(
       const pb::RetryQuarantinedRowsRequest& request, const Caller& caller);
@@ -128,7 +141,9 @@ class Store {
 
  private:
   using Body = std::function<absl::Status(Transaction&)>;
-  // One transaction, again after 40001, 40P01 and a connection that broke before anything was sent.
+  // One transaction, again after 40001, 40P01 and a connection that broke before anything was sent;
+  // and when a report comes from another server than is known of its target (CheckReporter), which
+  // is noted first.
   absl::Status InTransaction(const Body& body, bool read_only = false);
 
   // The same request_id gives the same answer; another body under it is an error.
@@ -140,9 +155,15 @@ class Store {
   absl::Status SettlePendingRuns(Transaction& tx, const std::string& targets);
   // A run that is about to be made.
   struct NewRun {
-    std::string name, target, digest, parameters_json;
+    std::string name, target, digest, bytes, parameters_json;
     std::string place;  // the version by which it begins in order
     Definition definition;
+    std::string operator_name, reason;  // who starts it, and why
+    RunKind kind = RunKind::kApply;
+    std::string follows, note;
+    int64_t stop_after_rows = 0;
+    int64_t priority = 0;  // 0 = as usual
+    std::optional<int64_t> not_before_seconds;
   };
   absl::StatusOr<std::vector<std::string>> TargetsOf(Transaction& tx, const Definition& definition);
   absl::StatusOr<std::string> TargetOf(Transaction& tx, const Definition& definition,
@@ -150,8 +171,7 @@ class Store {
   absl::Status StartInTransaction(Transaction& tx, const pb::StartRunRequest& request,
                                   const Caller& caller, NewRun& made,
                                   pb::StartRunResponse& response);
-  absl::Status CreateRun(Transaction& tx, const pb::StartRunRequest& request, const Caller& caller,
-                         const NewRun& made, pb::StartRunResponse& response);
+  absl::Status CreateRun(Transaction& tx, const NewRun& made, const Caller& caller, pb::Run* out);
   // Asks a target under a fresh id, unless the same kind of question waits there already.
   absl::Status AskTarget(Transaction& tx, const std::string& target, const std::string& kind,
                          const agent_pb::TargetTask& question);
@@ -161,8 +181,9 @@ class Store {
   absl::Status CheckGateOnTarget(Transaction& tx, const pb::CheckGateRequest& request,
                                  const std::string& name, const std::string& target,
                                  pb::GateResult* result);
-  absl::Status NoteTargets(Transaction& tx, const agent_pb::TargetIdentity& seen,
-                           std::vector<std::string>& reachable);
+  // Takes the latest server of a target down; a failover revokes the leases of its runs and marks
+  // them for reconcile. A transaction of its own, since it locks all of them.
+  absl::Status NoteTarget(const agent_pb::TargetIdentity& seen);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
                            const std::vector<std::string>& targets, int& left);
   absl::StatusOr<LeaseDemand> DemandOf(Transaction& tx, RunEditor& run);
@@ -174,10 +195,12 @@ class Store {
                           agent_pb::AcquireLeasesResponse& response);
   absl::Status FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec);
   absl::Status SweepRun(const std::string& run_id);
+  // `server`: where the agent has read it.
   absl::Status ApplyPlan(Transaction& tx, RunEditor& run, int step,
-                         const agent_pb::PlanResult& plan);
+                         const agent_pb::PlanResult& plan, const agent_pb::TargetIdentity& server);
   absl::Status ApplyReconcile(Transaction& tx, RunEditor& run, const pg::Result& task,
-                              const agent_pb::ReconcileResult& result);
+                              const agent_pb::ReconcileResult& result,
+                              const agent_pb::TargetIdentity& server);
   // `task`: the row of sql::kTaskByLease.
   absl::Status ApplyQuarantine(Transaction& tx, RunEditor& run, const pg::Result& task,
                                const agent_pb::QuarantineResult& result);

@@ -59,6 +59,9 @@ absl::Status Store::CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest
     // Forgotten, or answered by another agent meanwhile.
     if (task.rows.empty() || task.Bool(0, 3)) return absl::OkStatus();
     const std::string target = task.Text(0, 0);
+    DUNLIN_ASSIGN_OR_RETURN(const IdentityVerdict from, CheckTarget(tx, target, request.target()));
+    // The word of a former primary: another agent is asked in its turn.
+    if (from == IdentityVerdict::kLeftBehind) return absl::OkStatus();
     if (request.has_confirm_runs())
       DUNLIN_RETURN_IF_ERROR(ApplyConfirmedRuns(tx, target, request.confirm_runs()));
     if (request.has_problem()) {

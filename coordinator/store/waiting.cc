@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/status_macros.h"
+#include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store_internal.h"
 
@@ -51,6 +52,12 @@ absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_
   if (!facts.IsNull(0, 3)) {
     return RunWait{.sentence = absl::StrCat("begins at ", facts.Text(0, 3), ", as asked (--at)")};
   }
+  // A plan waits for old transactions and reads the whole index: it keeps to the windows, too.
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result now, tx.Query(sql::kNowSeconds));
+  const absl::Time moment = FromSeconds(Number(now.rows[0][0]));
+  if (const WindowState state = WindowsAt(definition.windows, moment); !state.open) {
+    return RunWait{.sentence = absl::StrCat("outside its windows: ", OpensText(state, moment))};
+  }
   RunWait wait;
   if (definition.has_depends_on) {
     DUNLIN_ASSIGN_OR_RETURN(wait, WaitForDependencies(tx, target, definition));
@@ -64,11 +71,14 @@ absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_
     }
   }
   if (!wait.sentence.empty()) return wait;
+  return WaitForAgent(tx, target);
+}
+
+absl::StatusOr<RunWait> WaitForAgent(Transaction& tx, const std::string& target) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result agents, tx.Query(sql::kAgentsOfTarget, {target}));
-  if (agents.Int(0, 0) == 0)
-    wait.sentence =
-        absl::StrCat("no agent for target ", target, " is connected; ", StartAnAgent(target));
-  return wait;
+  if (agents.Int(0, 0) > 0) return RunWait();
+  return RunWait{.sentence = absl::StrCat("no agent for target ", target, " is connected; ",
+                                          StartAnAgent(target))};
 }
 
 std::string StartAnAgent(const std::string& target) {

@@ -81,9 +81,9 @@ TEST(CoordinatorClientTest, I6_AReportIsTriedAgainUnderTheSameRequestId) {
                              .child = ShardId("c"),
                              .child_upper = KeyText({"9"})};
   for (int tries = 0; tries < 2; ++tries) {
-    EXPECT_FALSE(client.ReportSplit(AgentId("a"), LeaseId("l"), split).ok());
+    EXPECT_FALSE(client.ReportSplit(AgentId("a"), LeaseId("l"), {}, split).ok());
     EXPECT_FALSE(
-        client.CompleteShard(AgentId("a"), LeaseId("l"), ShardId("p"), Epoch(1), {}, {}).ok());
+        client.CompleteShard(AgentId("a"), LeaseId("l"), {}, ShardId("p"), Epoch(1), {}, {}).ok());
   }
   ASSERT_EQ(coordinator.request_ids.size(), 4U);
   EXPECT_EQ(coordinator.request_ids[0], coordinator.request_ids[2]);

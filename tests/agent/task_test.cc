@@ -297,7 +297,6 @@ TEST_F(TaskTest, ReconcileReportsTheLedgerAsItIs) {
   EXPECT_TRUE(report.run_known);
   EXPECT_FALSE(report.finished);
   EXPECT_EQ(report.shards.size(), shards_.size());
-  EXPECT_EQ(report.identity.timeline, 1);
 }
 
 TEST_F(TaskTest, Trap22_VerifyCountsAndItsNumberIsNotRounded) {

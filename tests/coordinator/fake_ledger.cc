@@ -14,7 +14,7 @@ agent_pb::LedgerShard FakeLedger::ToProto(const Shard& shard) const {
   agent_pb::LedgerShard out;
   out.set_shard_id(shard.id);
   out.set_step(shard.step);
-  out.set_relation(relation_);
+  out.set_relation(is_.relation);
   if (shard.lower) out.mutable_lower()->add_column_text(absl::StrCat(*shard.lower));
   out.mutable_upper()->add_column_text(absl::StrCat(shard.upper));
   out.set_epoch(shard.epoch);
@@ -30,19 +30,19 @@ agent_pb::LedgerShard FakeLedger::ToProto(const Shard& shard) const {
 
 std::vector<agent_pb::LedgerShard> FakeLedger::Plan(int step, const std::string& relation) {
   MutexLock lock(mutex_);
-  planned_ = true;
-  relation_ = relation;
-  const bool has_some = std::any_of(shards_.begin(), shards_.end(),
+  is_.planned = true;
+  is_.relation = relation;
+  const bool has_some = std::any_of(is_.shards.begin(), is_.shards.end(),
                                     [&](const auto& entry) { return entry.second.step == step; });
   for (int i = 0; i < shards_per_step_ && !has_some && keys_ > 0; ++i) {
     Shard shard{.id = MakeUuid(), .step = step};
     if (i > 0) shard.lower = keys_ * i / shards_per_step_;
     shard.cursor = shard.lower.value_or(0);
     shard.upper = keys_ * (i + 1) / shards_per_step_;
-    shards_.emplace(shard.id, shard);
+    is_.shards.emplace(shard.id, shard);
   }
   std::vector<agent_pb::LedgerShard> out;
-  for (const auto& [id, shard] : shards_) {
+  for (const auto& [id, shard] : is_.shards) {
     if (shard.step == step) out.push_back(ToProto(shard));
   }
   return out;
@@ -50,8 +50,8 @@ std::vector<agent_pb::LedgerShard> FakeLedger::Plan(int step, const std::string&
 
 std::optional<FakeLedger::Shard> FakeLedger::Claim(const std::string& id, int64_t epoch) {
   MutexLock lock(mutex_);
-  const auto it = shards_.find(id);
-  if (it == shards_.end() || it->second.epoch >= epoch) return std::nullopt;
+  const auto it = is_.shards.find(id);
+  if (it == is_.shards.end() || it->second.epoch >= epoch) return std::nullopt;
   it->second.epoch = epoch;
   return it->second;
 }
@@ -59,12 +59,12 @@ std::optional<FakeLedger::Shard> FakeLedger::Claim(const std::string& id, int64_
 std::optional<FakeLedger::Shard> FakeLedger::Batch(const std::string& id, int64_t epoch,
                                                    int64_t seq, int rows) {
   MutexLock lock(mutex_);
-  const auto it = shards_.find(id);
-  if (it == shards_.end()) return std::nullopt;
+  const auto it = is_.shards.find(id);
+  if (it == is_.shards.end()) return std::nullopt;
   Shard& shard = it->second;
   if (shard.epoch != epoch || shard.seq != seq) return std::nullopt;
   const int next = std::min(shard.upper, shard.cursor + rows);
-  for (int key = shard.cursor + 1; key <= next; ++key) ++counts_[{shard.step, key}];
+  for (int key = shard.cursor + 1; key <= next; ++key) ++is_.counts[{shard.step, key}];
   shard.cursor = next;
   ++shard.seq;
   shard.done = shard.cursor == shard.upper;
@@ -73,8 +73,8 @@ std::optional<FakeLedger::Shard> FakeLedger::Batch(const std::string& id, int64_
 
 std::optional<FakeLedger::Shard> FakeLedger::Split(const std::string& id, int64_t epoch) {
   MutexLock lock(mutex_);
-  const auto it = shards_.find(id);
-  if (it == shards_.end()) return std::nullopt;
+  const auto it = is_.shards.find(id);
+  if (it == is_.shards.end()) return std::nullopt;
   Shard& shard = it->second;
   if (shard.epoch != epoch || shard.upper - shard.cursor < 2) return std::nullopt;
   const int middle = shard.cursor + (shard.upper - shard.cursor) / 2;
@@ -84,63 +84,71 @@ std::optional<FakeLedger::Shard> FakeLedger::Split(const std::string& id, int64_
                     .upper = shard.upper,
                     .cursor = middle};
   shard.upper = middle;
-  shards_.emplace(child.id, child);
+  is_.shards.emplace(child.id, child);
   return child;
 }
 
 bool FakeLedger::Finalize(int64_t shards_known, bool finish) {
   MutexLock lock(mutex_);
-  if (shards_known != static_cast<int64_t>(shards_.size())) return false;
-  for (const auto& [id, shard] : shards_) {
+  if (shards_known != static_cast<int64_t>(is_.shards.size())) return false;
+  for (const auto& [id, shard] : is_.shards) {
     if (!shard.done) return false;
   }
-  finished_ = finished_ || finish;
+  is_.finished = is_.finished || finish;
   return true;
 }
 
 std::vector<agent_pb::LedgerShard> FakeLedger::All() const {
   MutexLock lock(mutex_);
   std::vector<agent_pb::LedgerShard> out;
-  for (const auto& [id, shard] : shards_) out.push_back(ToProto(shard));
+  for (const auto& [id, shard] : is_.shards) out.push_back(ToProto(shard));
   return out;
 }
 
 void FakeLedger::Forget() {
   MutexLock lock(mutex_);
-  shards_.clear();
-  counts_.clear();
-  planned_ = finished_ = false;
+  is_ = {};
+}
+
+FakeLedger::State FakeLedger::Copy() const {
+  MutexLock lock(mutex_);
+  return is_;
+}
+
+void FakeLedger::FailOverTo(const State& state) {
+  MutexLock lock(mutex_);
+  is_ = state;
 }
 
 bool FakeLedger::planned() const {
   MutexLock lock(mutex_);
-  return planned_;
+  return is_.planned;
 }
 
 bool FakeLedger::finished() const {
   MutexLock lock(mutex_);
-  return finished_;
+  return is_.finished;
 }
 
 int64_t FakeLedger::EpochOf(const std::string& id) const {
   MutexLock lock(mutex_);
-  const auto it = shards_.find(id);
-  return it == shards_.end() ? -1 : it->second.epoch;
+  const auto it = is_.shards.find(id);
+  return it == is_.shards.end() ? -1 : it->second.epoch;
 }
 
 int FakeLedger::WrongKeys(int step) const {
   MutexLock lock(mutex_);
   int wrong = 0;
   for (int key = 1; key <= keys_; ++key) {
-    const auto it = counts_.find({step, key});
-    if (it == counts_.end() || it->second != 1) ++wrong;
+    const auto it = is_.counts.find({step, key});
+    if (it == is_.counts.end() || it->second != 1) ++wrong;
   }
   return wrong;
 }
 
 int FakeLedger::keys_done() const {
   MutexLock lock(mutex_);
-  return static_cast<int>(counts_.size());
+  return static_cast<int>(is_.counts.size());
 }
 
 }  // namespace dunlin::coordinator

@@ -43,6 +43,16 @@ class FakeLedger {
   std::vector<dunlin::agent::v1::LedgerShard> All() const;
   // A failover that lost everything.
   void Forget();
+  // What a replica has that replays no further, and a failover to it.
+  struct State {
+    std::map<std::string, Shard> shards;
+    std::map<std::pair<int, int>, int> counts;
+    std::string relation;
+    bool planned = false;
+    bool finished = false;
+  };
+  State Copy() const;
+  void FailOverTo(const State& state);
 
   bool planned() const;
   bool finished() const;
@@ -57,11 +67,7 @@ class FakeLedger {
   const int keys_;
   const int shards_per_step_;
   mutable Mutex mutex_;
-  std::map<std::string, Shard> shards_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::pair<int, int>, int> counts_ ABSL_GUARDED_BY(mutex_);
-  std::string relation_ ABSL_GUARDED_BY(mutex_);
-  bool planned_ ABSL_GUARDED_BY(mutex_) = false;
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  State is_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dunlin::coordinator

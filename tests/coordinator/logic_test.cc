@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "coordinator/logic/coverage.h"
+#include "coordinator/logic/failover.h"
 #include "coordinator/logic/pace.h"
 #include "coordinator/logic/quarantine.h"
 #include "coordinator/logic/run_advance.h"
@@ -15,7 +16,10 @@ TEST(RunStateTest, TextAndStateAreOneToOne) {
         RunState::kPaused, RunState::kFinalizing, RunState::kFinished, RunState::kCancelling,
         RunState::kCancelled, RunState::kFailed}) {
     EXPECT_EQ(RunStateFromText(ToText(state)), state);
-    EXPECT_FALSE(MayChange(RunState::kFinished, state)) << "FINISHED is for ever";
+    const bool after_failover =
+        state == RunState::kRunning || state == RunState::kPlanning || state == RunState::kFailed;
+    EXPECT_EQ(MayChange(RunState::kFinished, state), after_failover)
+        << "FINISHED is for ever, unless the target itself has lost it";
   }
 }
 
@@ -32,6 +36,44 @@ TEST(RunAdvanceTest, NothingElseIsDoneBeforeAReconcile) {
       {.state = RunState::kRunning, .planned_steps = 1, .undone_shards = 0, .reconcile_due = true});
   EXPECT_EQ(decision.kind, RunStepDecision::Kind::kCreateTask);
   EXPECT_EQ(decision.task, TaskKind::kReconcile);
+}
+
+TEST(RunAdvanceTest, AFinishedRunIsReadAgainAfterAFailover) {
+  RunFacts facts{.state = RunState::kFinished, .planned_steps = 1};
+  EXPECT_EQ(DecideNext(facts).kind, RunStepDecision::Kind::kNothing);
+  facts.reconcile_due = true;
+  EXPECT_EQ(DecideNext(facts).task, TaskKind::kReconcile);
+  facts.task_open = true;
+  EXPECT_EQ(DecideNext(facts).kind, RunStepDecision::Kind::kNothing);
+}
+
+TEST(FailoverLogicTest, TheLatestTimelineOfOneServerCounts) {
+  const ServerIdentity known{"7", 3};
+  EXPECT_EQ(CompareIdentity({}, known), IdentityVerdict::kFirst);
+  EXPECT_EQ(CompareIdentity(known, {}), IdentityVerdict::kUnreachable);
+  EXPECT_EQ(CompareIdentity(known, known), IdentityVerdict::kKnown);
+  EXPECT_EQ(CompareIdentity(known, {"7", 4}), IdentityVerdict::kFailover);
+  EXPECT_EQ(CompareIdentity(known, {"7", 2}), IdentityVerdict::kLeftBehind);
+  EXPECT_EQ(CompareIdentity(known, {"8", 3}), IdentityVerdict::kOtherServer);
+}
+
+TEST(FailoverLogicTest, I1_WhatIsMissingIsDoneAgainOnlyWhereAFailoverExplainsIt) {
+  ReconcileFacts facts{.run_known = true, .planned = true, .planned_on = {"7", 1}, .now = {"7", 1}};
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kTakeOver);
+  facts.step_lost = true;
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kRecordLost);
+  facts.now.timeline = 2;
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kTakeOver);
+  facts.run_known = false;
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kPlanAgain);
+  facts.now.timeline = 1;
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kRecordLost);
+  facts.now = {"8", 2};
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kWrongServer);
+  facts.planned = false;
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kPlanAgain);
+  facts = {.run_known = true, .finished = true, .planned = true, .step_lost = true};
+  EXPECT_EQ(DecideReconcile(facts), ReconcileVerdict::kFinished);
 }
 
 TEST(RunAdvanceTest, Trap23_VerifyThatFindsSomethingPauses) {
@@ -92,32 +134,16 @@ TEST(CoverageTest, I2_GapsAndOverlapsAreFound) {
   EXPECT_NE(FindCoverageGap(headless), "");
 }
 
-TEST(PaceTest, TheSlowStartDoublesEachSecondOfCalmAndIsOffWhileNobodyElseIsThere) {
-  EXPECT_EQ(
-      DecideConcurrency(
-          {.limit = 8, .allowed = 1, .since_change = absl::Seconds(1), .foreign_transactions = 3})
-          .allowed,
-      2);
-  EXPECT_EQ(DecideConcurrency({.limit = 8,
-                               .allowed = 2,
-                               .since_change = absl::Milliseconds(500),
-                               .foreign_transactions = 3})
-                .allowed,
-            2);
-  EXPECT_EQ(DecideConcurrency({.limit = 8,
-                               .allowed = 1,
-                               .since_change = absl::ZeroDuration(),
-                               .foreign_transactions = 0})
-                .allowed,
-            8);
-  const ConcurrencyDecision pressed = DecideConcurrency({.limit = 8,
-                                                         .allowed = 8,
-                                                         .since_change = absl::Seconds(1),
-                                                         .foreign_transactions = 3,
-                                                         .workers_backing_off = 1});
-  EXPECT_EQ(pressed.allowed, 4);
-  EXPECT_TRUE(pressed.pressure_seen);
-  EXPECT_FALSE(pressed.reason.empty());
+TEST(PaceTest, RunsShareATargetByPriorityAndNoneStarves) {
+  EXPECT_THAT(ShareTarget({{.allowed = 8}}), ::testing::ElementsAre(8));
+  EXPECT_THAT(ShareTarget({{.allowed = 8, .priority = 300}, {.allowed = 8, .priority = 100}}),
+              ::testing::ElementsAre(6, 2));
+  EXPECT_THAT(ShareTarget({{.allowed = 4, .priority = 1000}, {.allowed = 4}, {.allowed = 4}}),
+              ::testing::ElementsAre(2, 1, 1));
+  EXPECT_THAT(ShareTarget({{.allowed = 1, .priority = 1000}, {.allowed = 4}, {.allowed = 0}}),
+              ::testing::ElementsAre(1, 3, 0));
+  EXPECT_THAT(ShareTarget({{.allowed = 2}, {.allowed = 2}, {.allowed = 2}}),
+              ::testing::ElementsAre(1, 1, 1));
 }
 
 TEST(PaceTest, SharesOfARateNeverSumUpToMoreThanTheLimit) {

@@ -69,7 +69,7 @@ bool ScriptedAgent::Accept(const absl::Status& status, const char* call) {
 
 void ScriptedAgent::FillTarget(agent_pb::TargetIdentity* identity) const {
   identity->set_target(options_.target);
-  identity->set_system_identifier("7001");
+  identity->set_system_identifier(options_.system_identifier);
   identity->set_timeline(options_.timeline);
 }
 
@@ -113,6 +113,11 @@ void ScriptedAgent::Heartbeat() {
   auto* signals = request.add_signals();
   signals->set_target(options_.target);
   signals->set_foreign_transactions(options_.foreign_transactions);
+  if (options_.deadlock_timeout_ms > 0) {
+    signals->set_deadlock_timeout_ms(options_.deadlock_timeout_ms);
+    signals->mutable_alone_duration()->set_seconds(options_.foreign_transactions > 0 ? 0 : 60);
+    signals->add_samples()->set_signal("lock_waits");
+  }
   for (const auto& [id, lease] : leases_) {
     agent_pb::LeaseReport* report = request.add_leases();
     report->set_lease_id(id);
@@ -156,6 +161,7 @@ void ScriptedAgent::Answer(const agent_pb::TargetTask& task) {
     confirmed->set_finish_age_seconds(60);
   }
   request.mutable_confirm_runs();
+  FillTarget(request.mutable_target());
   Accept(port_.CompleteTargetTask(request), "CompleteTargetTask");
 }
 
@@ -207,11 +213,11 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
       request->mutable_preflight()->set_foreign_transactions(options_.foreign_transactions);
       return;
     case agent_pb::TASK_KIND_PLAN:
+      request->mutable_plan();  // also of an empty table
       for (auto& shard : ledger_.Plan(task.step(), "public.t")) {
         request->mutable_plan()->set_rows_total(request->plan().rows_total() + shard.rows_total());
         *request->mutable_plan()->add_shards() = shard;
       }
-      FillTarget(request->mutable_plan()->mutable_identity());
       return;
     case agent_pb::TASK_KIND_VERIFY:
       request->mutable_verify()->set_found(options_.verify_found);
@@ -228,6 +234,10 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
       }
       FillQuarantine(request->mutable_quarantine());
       return;
+    case agent_pb::TASK_KIND_BASELINE:
+      EXPECT_FALSE(task.note().empty());
+      request->mutable_baseline();
+      return;
     case agent_pb::TASK_KIND_FINALIZE:
       if (ledger_.Finalize(task.shards_known(), task.finish())) {
         request->mutable_finalize()->set_finished(task.finish());
@@ -242,7 +252,6 @@ void ScriptedAgent::FillResult(const agent_pb::Lease& lease,
       request->mutable_reconcile()->set_finished(ledger_.finished());
       for (auto& shard : ledger_.All()) *request->mutable_reconcile()->add_shards() = shard;
       FillQuarantine(request->mutable_reconcile()->mutable_quarantine());
-      FillTarget(request->mutable_reconcile()->mutable_identity());
   }
 }
 
@@ -278,6 +287,7 @@ bool ScriptedAgent::SetAside(const std::string& sqlstate, int rows, const std::s
   row->set_tries(1);
   row->mutable_fail_time()->set_seconds(1'800'000'000);
   row->mutable_try_time()->set_seconds(1'800'000'000);
+  FillTarget(request.mutable_target());
   set_aside_[id] = *row;
   const auto first = port_.ReportQuarantine(request);
   if (!Accept(first.status(), "ReportQuarantine")) return true;
@@ -294,6 +304,7 @@ void ScriptedAgent::DoTask(const agent_pb::Lease& lease) {
   request.set_task_id(lease.task().task_id());
   request.set_task_epoch(lease.task().task_epoch());
   FillResult(lease, &request);
+  FillTarget(request.mutable_target());
   Accept(port_.CompleteTask(request), "CompleteTask");
 }
 
@@ -330,6 +341,7 @@ bool ScriptedAgent::DoBatch(const agent_pb::Lease& lease) {
   request.set_epoch(lease.shard().epoch());
   FillCheckpoint(progress, request.mutable_checkpoint());
   request.mutable_upper()->add_column_text(absl::StrCat(progress.shard.upper));
+  FillTarget(request.mutable_target());
   Accept(port_.CompleteShard(request), "CompleteShard");
   return false;
 }
@@ -353,6 +365,7 @@ void ScriptedAgent::DoSplit(const std::string& lease_id) {
   request.mutable_child_upper()->add_column_text(absl::StrCat(child->upper));
   request.set_parent_rows_total(progress.shard.upper - progress.shard.lower.value_or(0));
   request.set_child_rows_total(child->upper - *child->lower);
+  FillTarget(request.mutable_target());
   if (Accept(port_.ReportSplit(request), "ReportSplit")) {
     // An answer that was lost: the same again.
     EXPECT_TRUE(port_.ReportSplit(request).ok());
@@ -371,6 +384,7 @@ void ScriptedAgent::Release(const std::string& lease_id, agent_pb::Problem probl
   if (problem.kind() == agent_pb::Problem::KIND_UNSPECIFIED)
     problem.set_kind(agent_pb::Problem::KIND_NONE);
   *release->mutable_problem() = problem;
+  FillTarget(release->mutable_target());
   Accept(port_.Release(request), "ReleaseLeases");
   leases_.erase(lease_id);
 }

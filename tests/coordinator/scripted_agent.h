@@ -42,7 +42,9 @@ class ScriptedAgent {
     int slots = 4;
     int rows_per_batch = 10;
     int timeline = 1;
+    std::string system_identifier = "7001";
     int foreign_transactions = 0;
+    int64_t deadlock_timeout_ms = 0;  // 0 = measures nothing
     std::string preflight_waits_for;  // what `requires` says
     int verify_found = 0;
     bool retries_succeed = false;                      // of rows that are set aside
@@ -68,6 +70,11 @@ class ScriptedAgent {
   // Reports `rows` rows of one held shard as set aside, under one id, twice as if an answer was
   // lost; whether it must stop. Fails the test when it holds none.
   bool SetAside(const std::string& sqlstate, int rows = 1, const std::string& id = MakeUuid());
+
+  // A failover lost that rows were accepted.
+  void ForgetAcceptances() {
+    for (auto& [id, row] : set_aside_) row.set_accepted(false);
+  }
 
   // Its next task does not see the row in the ledger, as when it had read it before.
   void Overlook(const std::string& id) { set_aside_.erase(id); }

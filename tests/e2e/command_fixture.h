@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,9 @@ namespace dunlin::testing {
 // A server with a database `app`, and a folder of the test's own for files.
 class CommandTest : public ::testing::Test {
  protected:
+  // `settings`: of the server.
+  explicit CommandTest(std::vector<std::string> settings = {}) : server_(std::move(settings)) {}
+
   void SetUp() override {
     server_.CreateDatabase("app");
     folder_ = absl::StrCat(::testing::TempDir(), "dunlin_command_", getpid());

@@ -65,7 +65,9 @@ std::unique_ptr<Process> MiniCluster::StartCoordinator(size_t i) const {
 std::unique_ptr<Process> MiniCluster::StartAgent() const {
   std::vector<std::string> argv = {Binary("dunlin-agent"), "--coordinator", Addresses(), "--slots",
                                    absl::StrCat(options_.slots)};
+  argv.insert(argv.end(), options_.target_flags.begin(), options_.target_flags.end());
   for (const std::string& target : options_.targets) {
+    if (!options_.target_flags.empty()) break;
     argv.push_back("--target");
     argv.push_back(absl::StrCat(target, "=", server_.Dsn(target)));
   }

@@ -16,6 +16,7 @@ struct MiniClusterOptions {
   std::string lease_ttl = "3s";
   std::vector<std::string> agent_flags = {};   // more of them
   std::vector<std::string> targets = {"app"};  // of each agent; a database each
+  std::vector<std::string> target_flags = {};  // in place of those: --target NAME=DSN …
 };
 
 // Coordinators on the database `store` and agents on the databases `targets` of one

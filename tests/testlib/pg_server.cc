@@ -69,7 +69,12 @@ void MakeData(const std::string& data) {
 
 }  // namespace
 
-PgServer::PgServer(std::vector<std::string> settings)
+PgServer::PgServer(std::vector<std::string> settings) : PgServer(Copied(), std::move(settings)) {
+  MakeData(folder_ + "/data");
+  Start();
+}
+
+PgServer::PgServer(Copied, std::vector<std::string> settings)
     : settings_(std::move(settings)), port_(FreePort()) {
   std::string pattern = absl::StrCat(ScratchFolder(), "/dunlin_pg_XXXXXX");
   CHECK(mkdtemp(pattern.data()) != nullptr);
@@ -77,8 +82,39 @@ PgServer::PgServer(std::vector<std::string> settings)
   if (getuid() == 0) {
     RunOrDie({"chown", "postgres", folder_});
   }
-  MakeData(folder_ + "/data");
-  Start();
+}
+
+std::unique_ptr<PgServer> PgServer::MakeReplica() {
+  auto replica = std::unique_ptr<PgServer>(new PgServer(Copied(), settings_));
+  RunOrDie(AsPostgres({absl::StrCat(kBin, "pg_basebackup"), "-d", Dsn("postgres"), "-D",
+                       replica->folder_ + "/data", "-R", "-c", "fast", "--no-sync"}));
+  replica->read_write_ = false;
+  replica->Start();
+  const std::string at = Text("postgres", "SELECT pg_current_wal_lsn()");
+  CHECK(Eventually(absl::Seconds(30), [&] {
+    return replica->Int("postgres", absl::StrCat("SELECT (pg_last_wal_replay_lsn() >= '", at,
+                                                 "'::pg_lsn)::int")) == 1;
+  }));
+  return replica;
+}
+
+void PgServer::FallBehind() {
+  // Pausing the replay would lose nothing: what was received is replayed before a promotion.
+  Exec("postgres", "ALTER SYSTEM SET primary_conninfo = ''");
+  Exec("postgres", "SELECT pg_reload_conf()");
+  CHECK(Eventually(absl::Seconds(10), [&] {
+    return Int("postgres", "SELECT count(*) FROM pg_stat_wal_receiver") == 0;
+  }));
+}
+
+void PgServer::Promote() {
+  Exec("postgres", "SELECT pg_promote(true, 60)");
+  read_write_ = true;
+}
+
+void PgServer::Kill() {
+  postmaster_->Signal(SIGQUIT);
+  CHECK_NE(postmaster_->Wait(absl::Seconds(20)), -1);
 }
 
 PgServer::~PgServer() {
@@ -102,8 +138,9 @@ void PgServer::Start() {
   settings.insert(settings.end(), settings_.begin(), settings_.end());
   for (const std::string& setting : settings) argv.insert(argv.end(), {"-c", setting});
   postmaster_ = std::make_unique<Process>(AsPostgres(argv));
-  const bool up = Eventually(
-      absl::Seconds(30), [&] { return pg::Connection::Connect(Secret(Dsn("postgres")), {}).ok(); });
+  const bool up = Eventually(absl::Seconds(30), [&] {
+    return pg::Connection::Connect(Secret(Dsn("postgres")), {.read_write = read_write_}).ok();
+  });
   CHECK(up) << postmaster_->Output();
 }
 
@@ -117,8 +154,13 @@ std::string PgServer::Dsn(const std::string& database) const {
   return absl::StrCat("postgresql://postgres@127.0.0.1:", port_, "/", database);
 }
 
+std::string PgServer::DsnWith(const PgServer& other, const std::string& database) const {
+  return absl::StrCat("postgresql://postgres@127.0.0.1:", port_, ",127.0.0.1:", other.port_, "/",
+                      database);
+}
+
 std::unique_ptr<pg::Connection> PgServer::Connect(const std::string& database) {
-  auto connection = pg::Connection::Connect(Secret(Dsn(database)), {});
+  auto connection = pg::Connection::Connect(Secret(Dsn(database)), {.read_write = read_write_});
   CHECK(connection.ok()) << connection.status().message();
   return *std::move(connection);
 }

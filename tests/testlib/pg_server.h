@@ -18,7 +18,18 @@ class PgServer {
   // Immediate stop (as a crash) and start again.
   void CrashAndRestart();
 
+  // A streaming replica, by pg_basebackup; it is up and has replayed everything.
+  std::unique_ptr<PgServer> MakeReplica();
+  // Of a replica: it receives nothing more, however far the primary goes on.
+  void FallBehind();
+  // Of a replica, on the next timeline; returns when it takes writes.
+  void Promote();
+  // Immediate stop for good, as when the machine is lost.
+  void Kill();
+
   std::string Dsn(const std::string& database) const;
+  // Of whichever of the two takes writes.
+  std::string DsnWith(const PgServer& other, const std::string& database) const;
   void CreateDatabase(const std::string& name, const std::string& options = "");
   void Exec(const std::string& database, const std::string& sql);
   // The first column of the first row.
@@ -28,11 +39,15 @@ class PgServer {
   std::unique_ptr<pg::Connection> Connect(const std::string& database);
 
  private:
+  struct Copied {};
+  PgServer(Copied, std::vector<std::string> settings);  // without data
+  void MakeFolder();
   void Start();
 
   const std::vector<std::string> settings_;
   std::string folder_;
   const int port_;
+  bool read_write_ = true;  // no replica
   std::unique_ptr<Process> postmaster_;
 };
 

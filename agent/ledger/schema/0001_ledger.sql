@@ -84,6 +84,13 @@ CREATE TABLE IF NOT EXISTS dunlin.quarantine (
 CREATE INDEX IF NOT EXISTS quarantine_run ON dunlin.quarantine (run);
 CREATE INDEX IF NOT EXISTS quarantine_shard ON dunlin.quarantine (shard);
 
+-- Why a run goes slower than it could, noted here by the agent that measures: for people who have only SQL.
+CREATE TABLE IF NOT EXISTS dunlin.pace (
+  run uuid PRIMARY KEY REFERENCES dunlin.run (id) ON DELETE CASCADE,
+  throttled_reason text NOT NULL,
+  noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- The DBA's switch; '' = every migration.
 CREATE TABLE IF NOT EXISTS dunlin.stopped (
   migration text PRIMARY KEY,
@@ -293,7 +300,10 @@ CREATE OR REPLACE VIEW dunlin.progress AS
          max(s.updated_at) AS last_batch_at,
          (SELECT string_agg(t.why, '; ') FROM dunlin.stopped t WHERE t.migration IN ('', r.name)) AS stopped_why,
          (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin.quarantine q
-          WHERE q.run = r.id AND q.state <> 'done') AS rows_quarantined
+          WHERE q.run = r.id AND q.state <> 'done') AS rows_quarantined,
+         -- A note that nobody has renewed is of the past.
+         coalesce((SELECT p.throttled_reason FROM dunlin.pace p
+                   WHERE p.run = r.id AND p.noted_at > clock_timestamp() - interval '15 seconds'), '') AS throttled_reason
   FROM dunlin.run r LEFT JOIN dunlin.shard s ON s.run = r.id
   WHERE r.outcome IS NULL
   GROUP BY r.id;

@@ -86,17 +86,28 @@ TEST(ParserProblemsTest, UnknownFieldsSuggestWhatWasMeant) {
 }
 
 TEST(ParserProblemsTest, FieldsOfLaterVersionsSaySo) {
-  for (const std::string name :
-       {"windows", "undo", "on_pressure", "transform", "schemas", "priority"}) {
+  for (const std::string name : {"undo", "transform", "schemas", "priority"}) {
     Expect({{With(name + ": false"), "4:1: " + name + ": not supported yet"}});
   }
   Expect({
-      {With("limits: {wal_bytes_per_second: 50MB}"),
-       "4:10: limits.wal_bytes_per_second: not supported yet"},
-      {With("limits: {wal_bytes_per_second: 1MB}"),
-       "limits.wal_bytes_per_second: not supported yet"},
+      {With("limits: {priority: 3}"), "4:10: limits.priority: not supported yet"},
       {With("limits: {max_quarantined: 10001}"), "limits.max_quarantined: expected"},
       {"description: d\nsteps:\n  - undo: x\n", "3:5: steps[0].undo: not supported yet"},
+  });
+}
+
+TEST(ParserProblemsTest, PaceFieldsSayWhatTheyExpect) {
+  Expect({
+      {With("limits: {wal_bytes_per_second: fast}"),
+       "4:32: limits.wal_bytes_per_second: expected a size such as 500kB"},
+      {With("on_pressure: 5s"), "4:14: on_pressure: expected a mapping of signals"},
+      {With("on_pressure: {replica_lagg: 5s}"), "on_pressure.replica_lagg"},
+      {With("on_pressure: {replica_lag: soon}"),
+       "on_pressure.replica_lag: expected a duration such as 5s, or off"},
+      {With("on_pressure: {lock_waits: 1.5}"), "on_pressure.lock_waits: expected a number, or off"},
+      {With("on_pressure: {check: DELETE FROM t}"), "on_pressure.check"},
+      {With("windows: nightly"), "windows: expected DAYS HH:MM-HH:MM ZONE"},
+      {With("windows: []"), "windows: expected 1 to 32 windows"},
   });
 }
 

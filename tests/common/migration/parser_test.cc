@@ -1,5 +1,6 @@
 #include "common/migration/parser.h"
 
+#include <cmath>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -44,6 +45,12 @@ limits:
   pause: 10ms
   barrier_timeout: 1m
   verify_timeout: 1h
+on_pressure:
+  replica_lag: 30s
+  replica_lag_bytes: 1.5GB
+  lock_waits: off
+  dead_rows: 2.5
+  check: SELECT count(*) < 50 FROM pg_stat_activity
 durability: relaxed
 soak: 14d
 labels: {team: payments, tier: 1}
@@ -56,6 +63,11 @@ labels: {team: payments, tier: 1}
   ASSERT_EQ(d.steps.size(), 1U);
   const StepDefinition& step = d.steps[0];
   EXPECT_EQ(step.table, "public.reservations");
+  EXPECT_EQ(d.on_pressure.limits.at(SignalKind::kReplicaLag), 30);
+  EXPECT_EQ(d.on_pressure.limits.at(SignalKind::kReplicaLagBytes), 1.5e9);
+  EXPECT_TRUE(std::isinf(d.on_pressure.limits.at(SignalKind::kLockWaits)));
+  EXPECT_EQ(d.on_pressure.limits.at(SignalKind::kDeadRows), 2.5);
+  EXPECT_EQ(d.on_pressure.check->sql, "SELECT count(*) < 50 FROM pg_stat_activity");
   EXPECT_THAT(step.key, ElementsAre("tenant", "id"));
   ASSERT_EQ(step.batch.size(), 2U);
   EXPECT_EQ(step.batch[0].sql,

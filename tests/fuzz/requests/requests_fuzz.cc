@@ -64,6 +64,12 @@ const std::vector<Kind>& Kinds() {
       KindOf<agent_pb::CompleteTaskRequest>(),
       KindOf<agent_pb::ReleaseLeasesRequest>(),
       KindOf<agent_pb::CompleteTargetTaskRequest>(),
+      KindOf<pb::ApproveRunRequest>(),
+      KindOf<pb::RedoRunRequest>(),
+      KindOf<pb::PauseAllRunsRequest>(),
+      KindOf<pb::ResumeAllRunsRequest>(),
+      KindOf<pb::BaselineMigrationRequest>(),
+      KindOf<pb::ThrottleRunRequest>(),
   };
   return *kinds;
 }

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/ledger/session.h"
+#include "agent/signals/lock_watch.h"
+#include "agent/signals/probe.h"
+#include "agent/signals/signal.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+
+namespace dunlin::agent {
+
+// What was measured within a second.
+struct SignalReport {
+  std::vector<SignalSample> samples;
+  absl::Duration deadlock_timeout;
+  absl::Duration alone;  // how long nobody but Dunlin has been at work, as far as was seen
+};
+
+// Measures one target while it has the duty to, on a thread and a connection of its own: locks and
+// a one-row read several times a second, everything once. Thread safety: any thread.
+class SignalSampler {
+ public:
+  // References outlive it.
+  SignalSampler(std::string target, const SessionFactory& sessions, Clock& clock);
+  ~SignalSampler();
+
+  // nullopt = not, or no longer, this agent's duty.
+  void SetDuty(std::optional<std::vector<MeasuredRun>> runs);
+  // The latest report that was not taken yet.
+  std::optional<SignalReport> Take();
+
+ private:
+  void Run(std::stop_token stop);
+  // One look; a report once a second.
+  absl::Status Tick(std::stop_token stop, const std::vector<MeasuredRun>& runs);
+  void MeasureAll(const std::vector<MeasuredRun>& runs, std::vector<SignalSample>& samples);
+  // So that people who have only SQL see why a run is slow.
+  absl::Status NotePace(const std::vector<MeasuredRun>& runs);
+  void Forget();
+
+  const std::string target_;
+  const SessionFactory& sessions_;
+  Clock& clock_;
+
+  // Of the thread.
+  std::unique_ptr<pg::Connection> connection_;
+  std::vector<std::unique_ptr<Signal>> signals_;
+  LockWatch locks_;
+  Probe probe_;
+  int ticks_ = 0;
+  absl::Duration reported_at_ = -absl::InfiniteDuration();
+  struct Noted {
+    std::string reason;
+    absl::Duration at;
+  };
+  std::map<std::string, Noted> noted_;  // by run, of those in work
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::optional<std::vector<MeasuredRun>> duty_ ABSL_GUARDED_BY(mutex_);
+  std::optional<SignalReport> report_ ABSL_GUARDED_BY(mutex_);
+  std::jthread thread_;  // last: stops before the rest goes
+};
+
+}  // namespace dunlin::agent

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# What a migration does to an application on the same database; bench/README.md says how. Called by script/bench.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+seconds=10
+pairs=7
+grid=full
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --seconds) seconds=$2 ;;
+    --pairs) pairs=$2 ;;
+    --grid) grid=$2 ;;
+    *) echo "usage: script/bench interference [--seconds N] [--pairs N] [--grid full|short]" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+bin=${DUNLIN_BENCH_BIN:-$top/build/bin}
+if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
+pg=/usr/lib/postgresql/15/bin
+out=$top/build/bench
+mkdir -p "$out"
+# shellcheck disable=SC2046  # flags are words
+cc -O2 -Wall -o "$out/loop" bench/loop.c $(pkg-config --cflags --libs libpq) -pthread
+work=$(mktemp -d /tmp/dunlin_interference_XXXXXX)
+port=$((20000 + RANDOM % 20000))
+other=
+rows=2000000
+
+as_postgres() {
+  if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; else "$@"; fi
+}
+end_other() {
+  if [ -n "$other" ]; then kill -KILL "$other" 2>/dev/null || true; wait "$other" 2>/dev/null || true; fi
+  other=
+}
+finish() {
+  end_other
+  if [ -f "$work/data/postmaster.pid" ]; then
+    as_postgres "$pg/pg_ctl" -D "$work/data" -m immediate -w stop >/dev/null || true
+  fi
+  rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+dsn="postgresql://postgres@127.0.0.1:$port/app"
+sql() { PGOPTIONS=--client-min-messages=warning "$pg/psql" -X -q -At -v ON_ERROR_STOP=1 "$dsn" -c "$1"; }
+
+if [ "$(id -u)" -eq 0 ]; then chown postgres "$work"; fi
+as_postgres "$pg/initdb" -D "$work/data" -A trust -U postgres --no-sync -E UTF8 --locale=C.UTF-8 >/dev/null
+as_postgres "$pg/pg_ctl" -D "$work/data" -w -l "$work/log" \
+  -o "-p $port -k $work -c listen_addresses=127.0.0.1 -c shared_buffers=1GB -c max_wal_size=32GB -c checkpoint_timeout=1h" start >/dev/null
+"$pg/psql" -X -q "postgresql://postgres@127.0.0.1:$port/postgres" -c "CREATE DATABASE app"
+"$pg/pgbench" -i -q -s 10 "$dsn" >/dev/null 2>&1
+sql "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
+     INSERT INTO t SELECT g, 0, 0, repeat('x', 60) FROM generate_series(1, $rows) g"
+sql "VACUUM (ANALYZE, FREEZE)"
+# Half of the application's transactions are on the migrated table.
+cat >"$work/same.sql" <<SQL
+\set id random(1, $rows)
+BEGIN;
+SELECT body FROM t WHERE id = :id;
+UPDATE t SET seen = seen + 1 WHERE id = :id;
+COMMIT;
+SQL
+version=20261123120000
+cat >"$work/${version}_count.yaml" <<YAML
+description: Count every row once
+table: t
+batch: UPDATE t SET n = n + 1 WHERE :batch
+YAML
+
+# The application for so many seconds at `rate` (0 = as fast as it can); latencies in microseconds into $work/latencies.
+application() {
+  local rate=$1 limit=()
+  if [ "$rate" -gt 0 ]; then limit=(-R "$rate"); fi
+  rm -f "$work"/log_app*
+  (cd "$work" && "$pg/pgbench" -n -c 4 -j 2 -T "$2" "${limit[@]}" -b simple-update@1 -f same.sql@1 -l --log-prefix=log_app "$dsn") >"$work/pgbench" 2>&1
+  cut -d' ' -f3 "$work"/log_app* | sort -n >"$work/latencies"
+}
+quantiles() {
+  awk '{v[NR] = $1} END {if (!NR) exit 1; printf "%d %d %d\n", v[int((NR - 1) * 0.5) + 1], v[int((NR - 1) * 0.95) + 1], v[int((NR - 1) * 0.99) + 1]}' "$work/latencies"
+}
+moved() { sql "SELECT coalesce(sum(n), 0) FROM t"; }
+
+start() {
+  case "$1" in
+    dunlin)
+      "$bin/dunlin" local "$work/${version}_count.yaml" --database "$dsn" >"$work/dunlin.log" 2>&1 & other=$! ;;
+    loop) "$out/loop" "$dsn" t "$4" "$2" "$3" >/dev/null & other=$! ;;
+    update) "$pg/psql" -X -q "$dsn" -c "UPDATE t SET n = n + 1" & other=$! ;;
+  esac
+}
+# So that each side finds the table as the others did.
+reset() {
+  end_other
+  sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()" >/dev/null
+  sql "DROP SCHEMA IF EXISTS dunlin, dunlin_store CASCADE"
+  sql "UPDATE t SET n = 0 WHERE n <> 0"
+  sql "VACUUM t"
+  sql "CHECKPOINT"
+}
+
+application 0 5
+maximum=$(awk '/^tps/ {printf "%d", $3}' "$work/pgbench")
+rate=$((maximum / 2))
+cores=$(nproc)
+report=$out/interference.txt
+echo "interference: $cores cores, application at most $maximum transactions/s, at $rate; $pairs pairs of $seconds s" | tee "$report"
+printf '%-34s %8s %8s %8s %10s\n' "beside" "p50 ×" "p95 ×" "p99 ×" "rows/s" | tee -a "$report"
+
+# One side: pairs of alone and beside, in alternating order.
+side() {
+  local name=$1; shift
+  : >"$work/pairs"
+  for ((pair = 1; pair <= pairs; ++pair)); do
+    application "$rate" "$seconds"; local alone; alone=$(quantiles)
+    local warm=1
+    if [ "$1" = dunlin ]; then
+      # It settles beside the application, not before it.
+      warm=15
+    fi
+    start "$@"
+    application "$rate" "$warm"
+    local before after beside
+    before=$(moved)
+    application "$rate" "$seconds"; beside=$(quantiles)
+    after=$(moved)
+    echo "$alone $beside $(((after - before) / seconds))" >>"$work/pairs"
+    reset
+  done
+  awk -v name="$name" '
+    function median(v, n,   i, j, t) {
+      for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j - 1] > v[j]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+      return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+    }
+    { a[NR] = $4 / $1; b[NR] = $5 / $2; c[NR] = $6 / $3; d[NR] = $7 }
+    END { printf "%-34s %8.2f %8.2f %8.2f %10d\n", name, median(a, NR), median(b, NR), median(c, NR), median(d, NR) }' "$work/pairs" | tee -a "$report"
+}
+
+side "dunlin, defaults" dunlin
+sizes=(500 2000 5000) shares=(10 20 35 100) connections=(1 2 4)
+if [ "$grid" = short ]; then sizes=(500) connections=(1); fi
+for size in "${sizes[@]}"; do
+  for share in "${shares[@]}"; do
+    for connection in "${connections[@]}"; do
+      side "loop, $size rows, $share %, $connection conn." loop "$size" "$share" "$connection"
+    done
+  done
+done
+side "one big UPDATE" update
+echo "interference: written to build/bench/interference.txt"

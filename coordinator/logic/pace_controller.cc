@@ -1,0 +1,222 @@
+#include "coordinator/logic/pace_controller.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+
+#include "common/text/duration.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+// Below it the fixed cost of a transaction is most of a batch.
+constexpr absl::Duration kShortestBatch = absl::Milliseconds(5);
+// A thirty-second of the time still shows that it goes on.
+constexpr int kDutyRungs = 5;
+constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr absl::Duration kHold = absl::Seconds(10);
+constexpr absl::Duration kEase = absl::Seconds(5);
+constexpr double kCalm = 0.5;
+constexpr double kHigh = 0.8;
+constexpr double kOver = 1.0;
+constexpr int kMostRungsAtOnce = 3;
+constexpr int kStartRungsPerTick = 2;
+
+// How often the shortest batch must double to reach the limit.
+int BatchRungs(const PaceLimits& limits) {
+  int rungs = 0;
+  for (absl::Duration batch = kShortestBatch; batch < limits.batch_time; batch *= 2) ++rungs;
+  return rungs;
+}
+
+int OneShardRung(const PaceLimits& limits) { return 1 + kDutyRungs + BatchRungs(limits); }
+
+double Loudest(const std::vector<Pressure>& pressures) {
+  double loudest = 0;
+  for (const Pressure& one : pressures) loudest = std::max(loudest, one.ratio);
+  return loudest;
+}
+
+// One rung below, but never under what this pressure may do.
+int RungBelow(int rung, int lowest, bool halve, const PaceLimits& limits) {
+  const int one_shard = OneShardRung(limits);
+  int lower = rung - 1;
+  if (halve && rung > one_shard) {
+    const int shards = rung - one_shard + 1;
+    lower = one_shard - 1 + std::max(1, shards / 2);
+  }
+  return std::max(lower, std::min(rung, lowest));
+}
+
+int RungAfter(const std::vector<Pressure>& pressures, int rung, bool halve,
+              const PaceLimits& limits) {
+  int result = rung;
+  for (const Pressure& one : pressures) {
+    if (one.ratio < (halve ? kOver : kHigh)) continue;
+    const int steps = halve ? std::clamp(1 + static_cast<int>(std::floor(std::log2(one.ratio))), 1,
+                                         kMostRungsAtOnce)
+                            : 1;
+    const int lowest = LowestRung(one.slowest, limits);
+    int lowered = rung;
+    for (int step = 0; step < steps; ++step) lowered = RungBelow(lowered, lowest, halve, limits);
+    result = std::min(result, lowered);
+  }
+  return result;
+}
+
+// Two rungs, or twice the shards.
+int RungWhileStarting(int rung, const PaceLimits& limits) {
+  const int one_shard = OneShardRung(limits);
+  if (rung < one_shard) return std::min(rung + kStartRungsPerTick, one_shard);
+  return one_shard - 1 + 2 * (rung - one_shard + 1);
+}
+
+// Half way back to what was too much before, then one by one.
+int RungAfterCalm(int rung, int too_much) {
+  return std::max(rung + 1, rung + (too_much - rung + 1) / 2);
+}
+
+std::string LevelText(const PaceLevel& level, const PaceLimits& limits) {
+  if (level.shards == 0) return "stopped until it passes";
+  std::string text = absl::StrCat(level.shards, " of ", limits.shards, " shards at once");
+  if (level.batch_time < limits.batch_time)
+    absl::StrAppend(&text, ", batches of ",
+                    SignalValueText(SignalUnit::kSeconds, absl::ToDoubleSeconds(level.batch_time)));
+  if (level.duty < 1)
+    absl::StrAppend(&text, absl::StrFormat(", %.0f %% of the time", level.duty * 100));
+  return text;
+}
+
+// Coarse, so that it is not another text every second for ever.
+std::string ForHowLong(absl::Duration lasted) {
+  if (lasted < absl::Seconds(1)) return "";
+  const absl::Duration unit = lasted < absl::Minutes(1) ? absl::Seconds(1) : absl::Minutes(1);
+  return absl::StrCat(", for ", HumanDuration(absl::Trunc(lasted, unit)));
+}
+
+}  // namespace
+
+int TopRung(const PaceLimits& limits) { return OneShardRung(limits) + limits.shards - 1; }
+
+// Short batches for a quarter of the time: what an application on few cores hardly feels.
+int FirstRung(const PaceLimits& limits) { return std::min(TopRung(limits), kDutyRungs - 1); }
+
+int LowestRung(SlowestPace slowest, const PaceLimits& limits) {
+  switch (slowest) {
+    case SlowestPace::kStopped:
+      return 0;
+    case SlowestPace::kTrickle:
+      return 1;
+    case SlowestPace::kOneShard:
+      return OneShardRung(limits);
+  }
+  return 0;
+}
+
+PaceLevel LevelOf(int rung, const PaceLimits& limits) {
+  rung = std::clamp(rung, 0, TopRung(limits));
+  PaceLevel level{.shards = rung == 0 ? 0 : 1,
+                  .batch_time = std::min(kShortestBatch, limits.batch_time)};
+  if (rung <= kDutyRungs) {
+    level.duty = std::exp2(std::max(rung, 1) - 1 - kDutyRungs);
+    return level;
+  }
+  const int batch_rung = std::min(rung - 1 - kDutyRungs, BatchRungs(limits));
+  level.batch_time = std::min(limits.batch_time, kShortestBatch * (1 << batch_rung));
+  level.shards = std::max(1, rung - OneShardRung(limits) + 1);
+  return level;
+}
+
+int RungOf(const PaceLevel& level, const PaceLimits& limits) {
+  for (int rung = TopRung(limits); rung > 0; --rung) {
+    const PaceLevel other = LevelOf(rung, limits);
+    if (other.shards <= level.shards && other.batch_time <= level.batch_time &&
+        other.duty <= level.duty) {
+      return rung;
+    }
+  }
+  return 0;
+}
+
+PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
+  PaceState state = before;
+  const PaceLimits& limits = facts.limits;
+  const int top = TopRung(limits);
+  const double u = Loudest(facts.pressures);
+  if (state.rung < 0) state.rung = facts.alone && u < kCalm ? top : FirstRung(limits);
+  int rung = std::min(state.rung, top);
+  // What was reached while nobody else was there says nothing about now.
+  if (before.was_alone && !facts.alone && !before.pressure_seen)
+    rung = std::min(rung, FirstRung(limits));
+  if (facts.alone && state.pressure_seen && !state.pressed_alone && u < kCalm) {
+    state.pressure_seen = false;  // whoever was harmed has gone
+    state.too_much = -1;
+  }
+  const absl::Duration since_change = facts.now - state.changed_at;
+  if (u >= kHigh) {
+    if (!state.pressure_seen) state.pressed_alone = facts.alone;
+    state.pressure_seen = true;
+  }
+  if (u >= kCalm) state.busy_at = facts.now;
+  if (u >= kOver) {
+    // One episode = one thing that was too much, however far down it goes.
+    if (facts.now - state.pressed_at > kHold) state.too_much = rung;
+    state.pressed_at = facts.now;
+    if (since_change >= kTick) {
+      const int eased =
+          since_change >= kEase ? RungAfter(facts.pressures, rung, false, limits) : rung;
+      rung = std::min(eased, RungAfter(facts.pressures, rung, true, limits));
+    }
+  } else if (u >= kHigh) {
+    if (since_change >= kEase) rung = RungAfter(facts.pressures, rung, false, limits);
+  } else if (u < kCalm && !state.pressure_seen) {
+    if (facts.alone) {
+      rung = top;
+    } else if (since_change >= kTick && rung == before.rung) {
+      rung = RungWhileStarting(rung, limits);
+    }
+  } else if (u < kCalm && since_change >= kHold && facts.now - state.busy_at >= kHold &&
+             (facts.slots_busy || rung == 0)) {
+    rung = RungAfterCalm(rung, state.too_much);
+  }
+  rung = std::clamp(rung, 0, top);
+  if (rung != before.rung) state.changed_at = facts.now;
+  state.rung = rung;
+  state.was_alone = facts.alone;
+
+  PaceDecision decision{.state = state, .level = LevelOf(rung, limits)};
+  for (const Pressure& one : facts.pressures) {
+    if (one.ratio >= kHigh) decision.active.push_back(one);
+  }
+  if (rung < top) {
+    const std::string level = LevelText(decision.level, limits);
+    decision.level_text = !decision.active.empty() ? level
+                          : state.pressure_seen    ? absl::StrCat("recovers: ", level)
+                                                   : absl::StrCat("slow start: ", level);
+  }
+  return decision;
+}
+
+PaceDecision Closed(const PaceLimits& limits, std::string opens) {
+  return {.level = LevelOf(0, limits), .level_text = std::move(opens)};
+}
+
+std::string ThrottleText(const PaceDecision& decision, const std::vector<ReasonSince>& since,
+                         absl::Time now) {
+  std::vector<std::string> parts;
+  for (const Pressure& one : decision.active) {
+    const auto known = std::find_if(since.begin(), since.end(), [&](const ReasonSince& reason) {
+      return reason.key == one.key;
+    });
+    parts.push_back(
+        absl::StrCat(one.text, known == since.end() ? "" : ForHowLong(now - known->since)));
+  }
+  if (!decision.level_text.empty()) parts.push_back(decision.level_text);
+  return absl::StrJoin(parts, "; ");
+}
+
+}  // namespace dunlin::coordinator

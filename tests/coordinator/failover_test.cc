@@ -1,0 +1,274 @@
+// A target fails over, and has lost its last moments: the store's side, with an agent that the test
+// plays. The same on real servers is in tests/e2e/failover_test.cc.
+#include <gmock/gmock.h>
+
+#include "tests/coordinator/store_fixture.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+class FailoverTest : public StoreTest {
+ protected:
+  FailoverTest() : store_(MakeStore()), port_(MakeStorePort(*store_)) {}
+
+  // A lost tail: the ledger is what it was, on the next timeline.
+  void FailOver(ScriptedAgent& agent, FakeLedger& ledger, const FakeLedger::State& to) {
+    ledger.FailOverTo(to);
+    ++agent.options().timeline;
+  }
+  int64_t LeasesHeld() {
+    return Int(
+        "SELECT (SELECT count(*) FROM dunlin_store.shard WHERE lease_id IS NOT NULL) + "
+        "(SELECT count(*) FROM dunlin_store.task WHERE lease_id IS NOT NULL)");
+  }
+  pb::GateResult Gate() {
+    pb::CheckGateRequest request;
+    request.set_migration(kMigration);
+    const auto answer = store_->CheckGate(request);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() ? answer->results(0) : pb::GateResult();
+  }
+
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<AgentPort> port_;
+};
+
+TEST_F(FailoverTest, I1_BatchesThatWereLostAreDoneAgainAndNobodyIsAsked) {
+  FakeLedger ledger(1000, 4);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.rows_per_batch = 50});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  const FakeLedger::State replica = ledger.Copy();
+  for (int i = 0; i < 3; ++i) agent.Step();
+  EXPECT_GT(Get(*store_).rows_done(), 0);
+  FailOver(agent, ledger, replica);
+  agent.Heartbeat();
+  EXPECT_TRUE(agent.leases().empty()) << "all leases of the target are revoked";
+  EXPECT_EQ(State(*store_), "RUNNING");
+  EXPECT_THAT(Get(*store_).reason(), HasSubstr("target orders has failed over (timeline 1 → 2)"));
+  agent.Acquire();
+  EXPECT_EQ(agent.shards_held(), 0) << "nothing is granted before the ledger was read";
+  ASSERT_EQ(agent.leases().size(), 1u);
+  agent.Work();
+  EXPECT_EQ(Get(*store_).reason(), "");
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.event WHERE kind = 'failover'"), 1);
+  ExpectEventsInOrder(Get(*store_).run_id());
+}
+
+TEST_F(FailoverTest, AFinishedRunWhoseFinishRowWasLostFinishesAgain) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  const FakeLedger::State replica = ledger.Copy();
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  FailOver(agent, ledger, replica);
+  agent.Heartbeat();  // it holds nothing, and tells of the target all the same
+  EXPECT_EQ(Gate().verdict(), pb::GateResult::VERDICT_WAIT);
+  EXPECT_THAT(Gate().message(), HasSubstr("has failed over since"));
+  ASSERT_TRUE(store_->Sweep().ok());
+  agent.Step();
+  EXPECT_NE(State(*store_), "FINISHED");
+  EXPECT_FALSE(Get(*store_).has_finish_time());
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_TRUE(ledger.finished());
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+  EXPECT_EQ(Gate().verdict(), pb::GateResult::VERDICT_OPEN);
+}
+
+TEST_F(FailoverTest, AFinishedRunThatLostNothingStaysFinished) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  FailOver(agent, ledger, ledger.Copy());
+  for (int i = 0; i < 3; ++i) {
+    agent.Step();
+    ASSERT_TRUE(store_->Sweep().ok());
+  }
+  EXPECT_EQ(State(*store_), "FINISHED");
+  EXPECT_EQ(LeasesHeld(), 0);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.run WHERE reconcile_due"), 0);
+  EXPECT_EQ(Gate().verdict(), pb::GateResult::VERDICT_OPEN) << Gate().message();
+}
+
+TEST_F(FailoverTest, APlanThatWasLostIsMadeAgain) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  FailOver(agent, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.event WHERE kind = 'run_state_changed' AND "
+                "new_value = 'PLANNING'"),
+            2);
+}
+
+TEST_F(FailoverTest, AFinishedRunOfWhichNothingIsLeftIsPlannedAgain) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  FailOver(agent, ledger, {});
+  agent.Heartbeat();
+  ASSERT_TRUE(store_->Sweep().ok());
+  agent.Step();
+  EXPECT_EQ(State(*store_), "PLANNING");
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+}
+
+TEST_F(FailoverTest, AStepWhosePlanWasLostIsPlannedAgain) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  FakeLedger::State replica = ledger.Copy();
+  replica.shards.clear();  // its record is there, the step's shards are not
+  FailOver(agent, ledger, replica);
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+}
+
+TEST_F(FailoverTest, TheSameTimelineWithoutShardsFailsTheRun) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  FakeLedger::State without = ledger.Copy();
+  without.shards.clear();
+  ledger.FailOverTo(without);
+  for (int i = 0; i < 20 && State(*store_) != "FAILED"; ++i) agent.Step();
+  EXPECT_EQ(State(*store_), "FAILED");
+  EXPECT_THAT(Get(*store_).error(), HasSubstr("on the server where it was planned"));
+  ASSERT_TRUE(Resume(*store_).ok());
+  for (int i = 0; i < 20 && State(*store_) != "FAILED"; ++i) agent.Step();
+  EXPECT_EQ(State(*store_), "FAILED") << "resume looks again, and changes nothing";
+  EXPECT_EQ(ledger.keys_done(), static_cast<int>(without.counts.size()));
+}
+
+TEST_F(FailoverTest, AnotherServerStopsTheRunUntilAPersonHasLooked) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  agent.options().system_identifier = "7002";
+  agent.Heartbeat();
+  EXPECT_EQ(State(*store_), "PAUSED");
+  EXPECT_THAT(Get(*store_).error(),
+              HasSubstr("is another PostgreSQL server than before (system identifier 7001, now "
+                        "7002)"));
+  EXPECT_TRUE(agent.leases().empty());
+  // Upgraded: the ledger came along.
+  ASSERT_TRUE(Resume(*store_).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+}
+
+TEST_F(FailoverTest, AnotherServerWithoutTheRunsRecordFailsIt) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  ledger.Forget();
+  agent.options() = {.timeline = 9, .system_identifier = "7002"};
+  agent.Heartbeat();
+  ASSERT_TRUE(Resume(*store_).ok());
+  for (int i = 0; i < 20 && State(*store_) != "FAILED"; ++i) agent.Step();
+  EXPECT_EQ(State(*store_), "FAILED") << "no timeline of another server explains it";
+  EXPECT_THAT(Get(*store_).error(), HasSubstr("another PostgreSQL server (7002)"));
+}
+
+TEST_F(FailoverTest, AServerThatWasLeftBehindGetsNoWorkAndItsReportsDoNotCount) {
+  FakeLedger ledger(100, 1);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.slots = 1, .rows_per_batch = 100});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  ScriptedAgent other(*port_, ledger, {.name = "other", .timeline = 2});
+  other.Heartbeat();  // the target fails over
+  agent.Step();
+  EXPECT_TRUE(agent.leases().empty()) << "granted nothing: it still reaches the former primary";
+  other.Acquire();
+  other.Work();  // reads the ledger
+  other.Acquire();
+  ASSERT_EQ(other.shards_held(), 1);
+  other.options().timeline = 1;  // its session meets the former primary
+  other.Work();
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.shard WHERE done"), 0)
+      << "what is done there is not done";
+  EXPECT_EQ(State(*store_), "RUNNING");
+}
+
+TEST_F(FailoverTest, AReportFromALaterTimelineIsHowTheStoreHearsOfIt) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.rows_per_batch = 100});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  ASSERT_GE(agent.shards_held(), 1);
+  agent.options().timeline = 2;
+  agent.Work();
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.shard WHERE done"), 0);
+  EXPECT_EQ(Int("SELECT timeline FROM dunlin_store.target"), 2);
+  EXPECT_EQ(LeasesHeld(), 0);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.run WHERE reconcile_due"), 1);
+}
+
+TEST_F(FailoverTest, APausedRunIsReadAgainWhenItGoesOn) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  const FakeLedger::State replica = ledger.Copy();
+  agent.Step();
+  ASSERT_TRUE(Pause(*store_).ok());
+  agent.Heartbeat();
+  ASSERT_EQ(State(*store_), "PAUSED");
+  FailOver(agent, ledger, replica);
+  agent.Step();
+  EXPECT_EQ(State(*store_), "PAUSED");
+  ASSERT_TRUE(Resume(*store_).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+}
+
+TEST_F(FailoverTest, I6_AnAcceptanceThatTheTargetLostIsMadeAgain) {
+  FakeLedger ledger(100, 1);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.rows_per_batch = 100});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  agent.SetAside("23514");
+  agent.Work();
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
+  const FakeLedger::State replica = ledger.Copy();
+  pb::AcceptQuarantinedRowsRequest accept;
+  accept.set_request_id(MakeUuid());
+  accept.set_run(kMigration);
+  accept.set_operator_name("ann");
+  accept.set_reason("known");
+  ASSERT_TRUE(store_->AcceptQuarantinedRows(accept, {}).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  agent.ForgetAcceptances();
+  FailOver(agent, ledger, replica);
+  agent.Heartbeat();
+  ASSERT_TRUE(store_->Sweep().ok());
+  agent.Step();
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(Text("SELECT state || ' ' || accepted_by FROM dunlin_store.quarantine"),
+            "accepted ann");
+}
+
+}  // namespace
+}  // namespace dunlin::coordinator

@@ -1,0 +1,207 @@
+// The life of a run beside its work: approval, redo, baseline, pause all.
+#include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+
+#include "common/status_util.h"
+#include "coordinator/logic/redo_policy.h"
+#include "tests/coordinator/store_fixture.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kFirst = "20261101000000_first";
+constexpr const char* kSecond = "20261102000000_second";
+constexpr const char* kThird = "20261103000000_third";
+
+class LifeTest : public StoreTest {
+ protected:
+  LifeTest() : store_(MakeStore()), port_(MakeStorePort(*store_)) {}
+  template <typename Request>
+  static Request As(const std::string& who, const std::string& reason = "") {
+    Request request;
+    request.set_request_id(MakeUuid());
+    request.set_operator_name(who);
+    request.set_reason(reason);
+    return request;
+  }
+  absl::StatusOr<pb::Run> Approve(const std::string& run, const std::string& who) {
+    auto request = As<pb::ApproveRunRequest>(who, "read it");
+    request.set_run(run);
+    const auto approved = store_->ApproveRun(request, {.peer = "test"});
+    if (!approved.ok()) return approved.status();
+    return approved->run();
+  }
+  absl::StatusOr<pb::Run> Redo(const std::string& run, bool apply_twice = false) {
+    auto request = As<pb::RedoRunRequest>("ada");
+    request.set_run(run);
+    request.set_apply_twice(apply_twice);
+    const auto redone = store_->RedoRun(request, {.peer = "test"});
+    if (!redone.ok()) return redone.status();
+    return redone->run();
+  }
+  absl::StatusOr<pb::BaselineMigrationResponse> Baseline(const std::string& name,
+                                                         const std::string& more = "") {
+    auto request = As<pb::BaselineMigrationRequest>("ada", "from a template");
+    request.set_migration(name);
+    request.set_definition(File(more));
+    return store_->BaselineMigration(request, {.peer = "test"});
+  }
+  std::vector<std::string> PauseAll() {
+    const auto paused = store_->PauseAllRuns(As<pb::PauseAllRunsRequest>("ada", "fire"), {});
+    EXPECT_TRUE(paused.ok()) << paused.status();
+    return Names(paused->runs());
+  }
+  std::vector<std::string> ResumeAll() {
+    const auto resumed = store_->ResumeAllRuns(As<pb::ResumeAllRunsRequest>("ada"), {});
+    EXPECT_TRUE(resumed.ok()) << resumed.status();
+    return Names(resumed->runs());
+  }
+  template <typename Runs>
+  static std::vector<std::string> Names(const Runs& runs) {
+    std::vector<std::string> names;
+    for (const pb::Run& run : runs) names.push_back(run.migration());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  void Finish(const std::string& run) {
+    FakeLedger ledger(10, 1);
+    ScriptedAgent agent(*port_, ledger, {});
+    ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED", run));
+  }
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<AgentPort> port_;
+};
+
+TEST_F(LifeTest, ACriticalRunBeginsWhenAnotherOperatorApprovesIt) {
+  auto request = StartRequest("critical: true\n", kFirst);
+  request.set_reason("tax law of 2027");
+  request.set_has_test(true);
+  ASSERT_TRUE(store_->StartRun(request, {}).ok());
+  FakeLedger ledger(10, 1);
+  ScriptedAgent agent(*port_, ledger, {});
+  for (int i = 0; i < 5; ++i) {
+    agent.Step();
+    ASSERT_TRUE(store_->Sweep().ok());
+  }
+  EXPECT_EQ(State(*store_, kFirst), "PENDING");
+  const absl::Status own = Approve(kFirst, "ada").status();
+  EXPECT_TRUE(absl::IsPermissionDenied(own)) << own;
+  EXPECT_EQ(ReasonOf(own), "SAME_OPERATOR");
+  agent.Step();
+  EXPECT_EQ(State(*store_, kFirst), "PENDING");
+  const auto approved = Approve(kFirst, "grace");
+  ASSERT_TRUE(approved.ok()) << approved.status();
+  EXPECT_EQ(approved->approved_by(), "grace");
+  EXPECT_TRUE(Approve(kFirst, "linus").ok()) << "again changes nothing";
+  EXPECT_EQ(Get(*store_, kFirst).approved_by(), "grace");
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.event WHERE kind = 'run_approved' AND actor = "
+                "'grace' AND reason = 'read it' AND peer = 'test' AND audit"),
+            1);
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED", kFirst));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Approve(kFirst, "grace").status())) << "it is over";
+  Start(*store_, "", kSecond);
+  EXPECT_THAT(std::string(Approve(kSecond, "grace").status().message()),
+              HasSubstr("needs no approval"));
+}
+
+TEST_F(LifeTest, RedoIsRefusedWhenRowsWouldBeChangedTwice) {
+  const pb::Run former = Start(*store_, "", kFirst);
+  const absl::Status in_work = Redo(kFirst).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(in_work)) << in_work;
+  Finish(kFirst);
+  const absl::Status refused = Redo(kFirst).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr(absl::StrCat("dunlin redo ", kFirst, " --apply-twice")));
+  const auto redone = Redo(kFirst, true);
+  ASSERT_TRUE(redone.ok()) << redone.status();
+  EXPECT_NE(redone->run_id(), former.run_id());
+  EXPECT_EQ(redone->follows_run_id(), former.run_id());
+  EXPECT_EQ(redone->digest(), former.digest());
+  EXPECT_EQ(Get(*store_, kFirst).run_id(), redone->run_id()) << "the name means the newest";
+  EXPECT_EQ(Get(*store_, former.run_id()).followed_by_run_id(), redone->run_id());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Redo(former.run_id(), true).status()));
+  ASSERT_TRUE(Cancel(*store_, kFirst).ok());
+  const absl::Status old = Resume(*store_, former.run_id()).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(old)) << old;
+  ASSERT_TRUE(Resume(*store_, kFirst).ok());
+  Finish(kFirst);
+}
+
+TEST_F(LifeTest, TheLaterOnesWaitForARedoToo) {
+  Start(*store_, "idempotent: true\n", kFirst);
+  Finish(kFirst);
+  ASSERT_TRUE(Redo(kFirst).ok()) << "the file says that it does no harm";
+  Start(*store_, "", kSecond);
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_THAT(Get(*store_, kSecond).reason(), HasSubstr(absl::StrCat("waits for ", kFirst)));
+  Finish(kFirst);
+  Finish(kSecond);
+}
+
+TEST_F(LifeTest, ResumeAllResumesWhatPauseAllPausedAndNothingElse) {
+  Start(*store_, "depends_on: []\n", kFirst);
+  FakeLedger ledger(1000, 2);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING", kFirst));
+  // Not planned: the scripted ledger is that of one run.
+  for (const char* name : {kSecond, kThird}) Start(*store_, "depends_on: []\n", name);
+  ASSERT_TRUE(Pause(*store_, kSecond).ok());
+  EXPECT_THAT(PauseAll(), ElementsAre(kFirst, kThird));
+  EXPECT_THAT(PauseAll(), IsEmpty()) << "again: nothing runs any more";
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED", kFirst));
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED", kThird));
+  EXPECT_THAT(Get(*store_, kFirst).reason(), HasSubstr("paused by ada: fire"));
+  ASSERT_TRUE(Resume(*store_, kThird).ok());
+  ASSERT_TRUE(Pause(*store_, kThird).ok());
+  EXPECT_THAT(ResumeAll(), ElementsAre(kFirst)) << "the third was resumed and paused by itself";
+  EXPECT_EQ(State(*store_, kSecond), "PAUSED");
+  EXPECT_THAT(ResumeAll(), IsEmpty());
+}
+
+TEST_F(LifeTest, ABaselineIsFinishedWhenTheTargetHasItsRecord) {
+  const auto recorded = Baseline(kFirst);
+  ASSERT_TRUE(recorded.ok()) << recorded.status();
+  EXPECT_TRUE(recorded->created());
+  EXPECT_EQ(recorded->run().kind(), pb::Run::KIND_BASELINE);
+  EXPECT_THAT(recorded->run().reason(), HasSubstr("no agent for target orders"));
+  Start(*store_, "", kSecond);
+  EXPECT_THAT(Get(*store_, kSecond).reason(), HasSubstr(absl::StrCat("waits for ", kFirst)));
+  FakeLedger ledger(10, 1);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED", kFirst));
+  EXPECT_EQ(
+      Text(absl::StrCat("SELECT confirmed FROM dunlin_store.run WHERE migration = '", kFirst, "'")),
+      "baseline");
+  EXPECT_FALSE(ledger.planned()) << "nothing was done to any row";
+  EXPECT_FALSE(Baseline(kFirst)->created());
+  const auto started = store_->StartRun(StartRequest("", kFirst), {});
+  ASSERT_TRUE(started.ok());
+  EXPECT_FALSE(started->created()) << "`up` takes it as done";
+  EXPECT_TRUE(absl::IsPermissionDenied(Redo(kFirst).status())) << "its rows are changed, elsewhere";
+  Finish(kSecond);
+  EXPECT_FALSE(Baseline(kSecond)->created()) << "it had a run: left as it is";
+}
+
+TEST(RedoPolicyTest, OnlyWhatHasEndedAndWouldNotApplyTwice) {
+  const RedoFacts done{.state = RunState::kFinished, .any_batch_committed = true};
+  EXPECT_EQ(DecideRedo(done), RedoDecision::kRefuseTwice);
+  for (const RunState state : {RunState::kPending, RunState::kRunning, RunState::kPausing,
+                               RunState::kPaused, RunState::kCancelling})
+    EXPECT_EQ(DecideRedo({.state = state, .apply_twice = true}), RedoDecision::kRefuseInWork);
+  for (const RunState state : {RunState::kFinished, RunState::kCancelled, RunState::kFailed}) {
+    EXPECT_EQ(DecideRedo({.state = state}), RedoDecision::kCreate) << "no row was changed";
+    EXPECT_EQ(DecideRedo({.state = state, .any_batch_committed = true, .idempotent = true}),
+              RedoDecision::kCreate);
+    EXPECT_EQ(DecideRedo({.state = state, .any_batch_committed = true, .apply_twice = true}),
+              RedoDecision::kCreate);
+    EXPECT_EQ(DecideRedo({.state = state, .kind = RunKind::kBaseline}), RedoDecision::kRefuseTwice);
+  }
+}
+
+}  // namespace
+}  // namespace dunlin::coordinator

@@ -1,0 +1,112 @@
+#include "coordinator/logic/pressure.h"
+
+#include <limits>
+
+#include <gmock/gmock.h>
+
+#include "coordinator/logic/pace_controller.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+SignalBoard Board(std::vector<SignalSample> samples) {
+  return {.samples = std::move(samples), .age = absl::Seconds(1)};
+}
+
+std::vector<std::string> Texts(const std::vector<Pressure>& pressures) {
+  std::vector<std::string> texts;
+  for (const Pressure& one : pressures) texts.push_back(one.text);
+  return texts;
+}
+
+TEST(PressureTest, NamesValueAndLimitTheLoudestFirst) {
+  const auto pressures = EvaluateSignals(
+      Board({{.kind = SignalKind::kLockWaits, .value = 3},
+             {.kind = SignalKind::kReplicaLag, .subject = "replica-2", .value = 7.4},
+             {.kind = SignalKind::kBlockedSessions, .value = 1},
+             {.kind = SignalKind::kProbeLatency, .value = 0.0031, .baseline = 0.0005},
+             {.kind = SignalKind::kWalRate, .value = 1e12}}),
+      {.run_id = "r"});
+  EXPECT_THAT(
+      Texts(pressures),
+      ElementsAre("a one-row read takes 3.1 ms (limit 1.5 ms, normal is 0.5 ms)",
+                  "1 session waits for more than 100 ms for locks that Dunlin holds (limit 0)",
+                  "replica-2 is 7.4 s behind (limit 5 s)", "3 sessions wait for locks (limit 10)"));
+  EXPECT_EQ(pressures[1].ratio, 2) << "any is twice the limit";
+}
+
+TEST(PressureTest, AFileMovesALimitOrSwitchesItOff) {
+  const SignalBoard board = Board({{.kind = SignalKind::kReplicaLag, .subject = "a", .value = 20},
+                                   {.kind = SignalKind::kLockWaits, .value = 50}});
+  const auto pressures = EvaluateSignals(
+      board,
+      {.run_id = "r",
+       .limits = {.named = {{SignalKind::kReplicaLag, 40},
+                            {SignalKind::kLockWaits, std::numeric_limits<double>::infinity()}}}});
+  EXPECT_THAT(Texts(pressures), ElementsAre("a is 20 s behind (limit 40 s)"));
+  EXPECT_EQ(pressures[0].ratio, 0.5);
+}
+
+TEST(PressureTest, WhatCouldNeverBeReadHoldsNothingBackWhatWasLostOrIsNamedDoes) {
+  const SignalSample unreadable{.kind = SignalKind::kReplicaLag, .not_measured = "role x may not"};
+  EXPECT_THAT(EvaluateSignals(Board({unreadable}), {.run_id = "r"}), IsEmpty());
+
+  const auto named = EvaluateSignals(
+      Board({unreadable}), {.run_id = "r", .limits = {.named = {{SignalKind::kReplicaLag, 5}}}});
+  ASSERT_EQ(named.size(), 1U);
+  EXPECT_EQ(named[0].ratio, 1);
+  EXPECT_THAT(named[0].text, HasSubstr("and the file names it: role x may not"));
+
+  std::vector<SignalSample> after = {unreadable};
+  MarkLost({{.kind = SignalKind::kReplicaLag, .subject = "a"}}, after);
+  EXPECT_TRUE(after[0].lost);
+  std::vector<SignalSample> later = {unreadable};
+  MarkLost(after, later);
+  EXPECT_TRUE(later[0].lost) << "as long as it lasts";
+  EXPECT_THAT(EvaluateSignals(Board(after), {.run_id = "r"}).at(0).text, HasSubstr("any more"));
+}
+
+TEST(PressureTest, OldSignalsArePressureWhateverTheySaid) {
+  SignalBoard board = Board({{.kind = SignalKind::kLockWaits, .value = 0}});
+  board.age = absl::Seconds(5);
+  EXPECT_EQ(EvaluateSignals(board, {.run_id = "r"}).at(0).ratio, 0);
+  board.age = absl::Seconds(6);
+  EXPECT_THAT(Texts(EvaluateSignals(board, {.run_id = "r"})),
+              ElementsAre("nothing has been measured on the target for 6 s (limit 5 s)"));
+}
+
+TEST(PressureTest, ACheckAndATableConcernTheirOwnRunOnly) {
+  const SignalBoard board = Board({{.kind = SignalKind::kCheck, .subject = "other", .value = 1},
+                                   {.kind = SignalKind::kDeadRows, .subject = "t", .value = 9}});
+  EXPECT_THAT(EvaluateSignals(board, {.run_id = "r"}), IsEmpty());
+  EXPECT_EQ(
+      EvaluateSignals(board, {.run_id = "other", .limits = {.check_sql = "SELECT f()"}}).at(0).text,
+      "the file's check answers false: SELECT f()");
+  EXPECT_EQ(EvaluateSignals(board, {.run_id = "r", .tables = {"t"}}).size(), 1U);
+}
+
+TEST(PressureTest, ACheckThatNobodyAnswersHoldsAndThenPresses) {
+  const SignalBoard board = Board({{.kind = SignalKind::kLockWaits}});
+  PressureOfRun run{.run_id = "r", .limits = {.check_sql = "SELECT true"}};
+  run.working_for = absl::Seconds(1);
+  EXPECT_LT(EvaluateSignals(board, run).at(0).ratio, 0.8);
+  run.working_for = absl::Seconds(6);
+  EXPECT_EQ(EvaluateSignals(board, run).at(0).ratio, 1);
+}
+
+TEST(PressureTest, AReasonSaysHowLongItHasLasted) {
+  const absl::Time now = absl::UnixEpoch() + absl::Hours(1);
+  const PaceDecision decision = DecidePace(
+      {.pressures = {{.key = "k", .text = "replica-2 is 7.4 s behind (limit 5 s)", .ratio = 1.48}},
+       .now = now},
+      {.rung = TopRung({})});
+  EXPECT_EQ(ThrottleText(decision, {{.key = "k", .since = now - absl::Seconds(197)}}, now),
+            "replica-2 is 7.4 s behind (limit 5 s), for 3 min; 2 of 4 shards at once");
+}
+
+}  // namespace
+}  // namespace dunlin::coordinator

@@ -1,0 +1,106 @@
+// `dunlin throttle` against a real store.
+#include <gmock/gmock.h>
+
+#include "tests/coordinator/scripted_agent.h"
+#include "tests/coordinator/store_fixture.h"
+
+namespace dunlin::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ThrottleTest : public StoreTest {
+ protected:
+  ThrottleTest() : store_(MakeStore()), port_(MakeStorePort(*store_)) {}
+
+  pb::ThrottleRunRequest Request() {
+    pb::ThrottleRunRequest request;
+    request.set_request_id(MakeUuid());
+    request.set_operator_name("anna");
+    request.set_run("all");
+    return request;
+  }
+  pb::RunEvent LastChange() {
+    pb::ListRunEventsRequest request;
+    request.set_run(Get(*store_).run_id());
+    request.set_page_size(1000);
+    pb::RunEvent last;
+    const auto events = store_->ListRunEvents(request);
+    EXPECT_TRUE(events.ok());
+    for (const pb::RunEvent& event : events->events()) {
+      if (event.kind() == "limits_changed") last = event;
+    }
+    return last;
+  }
+
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<AgentPort> port_;
+};
+
+TEST_F(ThrottleTest, ChangesLimitsAtOnceForAWhileAndGivesThemBackByItself) {
+  FakeLedger ledger(100'000, 16);
+  Start(*store_, "limits: {concurrency: 6, rows_per_second: 600}\n");
+  ScriptedAgent agent(*port_, ledger, {.name = "one", .slots = 8});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  ASSERT_EQ(agent.shards_held(), 6);
+
+  pb::ThrottleRunRequest request = Request();
+  request.set_concurrency(2);
+  request.set_ratio(0.5);
+  request.mutable_for_duration()->set_seconds(3600);
+  request.set_reason("sale");
+  ASSERT_TRUE(store_->ThrottleRun(request, {.peer = "here"}).ok());
+  EXPECT_EQ(Get(*store_).limits().concurrency(), 2);
+  EXPECT_THAT(Get(*store_).throttled_reason(),
+              HasSubstr("throttled by anna: concurrency 2, ratio 0.5, until "));
+  EXPECT_EQ(LastChange().old_value(), "concurrency 6, ratio 1");
+  EXPECT_EQ(LastChange().new_value(), "concurrency 2, ratio 0.5, for 1 h");
+  EXPECT_EQ(LastChange().reason(), "sale");
+  EXPECT_EQ(LastChange().peer(), "here");
+  agent.Heartbeat();
+  agent.Heartbeat();
+  EXPECT_EQ(agent.shards_held(), 2);
+  for (const auto& [id, lease] : agent.leases()) EXPECT_EQ(lease.limits().duty(), 0.5);
+
+  // For good, while the other is on: what comes back later is what was told last for good.
+  pb::ThrottleRunRequest for_good = Request();
+  for_good.set_rows_per_second(0);
+  ASSERT_TRUE(store_->ThrottleRun(for_good, {}).ok());
+  EXPECT_EQ(Get(*store_).limits().rows_per_second(), 0);
+  EXPECT_EQ(Get(*store_).limits().concurrency(), 6) << "it is over with the new order";
+  ASSERT_TRUE(store_->ThrottleRun(request, {}).ok()) << "the same request again";
+  EXPECT_EQ(Get(*store_).limits().concurrency(), 6) << "is not done twice";
+
+  request.set_request_id(MakeUuid());
+  ASSERT_TRUE(store_->ThrottleRun(request, {}).ok());
+  EXPECT_EQ(Get(*store_).limits().concurrency(), 2);
+  Exec("UPDATE dunlin_store.throttle SET until = clock_timestamp() - interval '1 second'");
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_EQ(Get(*store_).limits().concurrency(), 6);
+  EXPECT_EQ(Get(*store_).limits().rows_per_second(), 0);
+  EXPECT_EQ(LastChange().actor(), "dunlin");
+  EXPECT_EQ(LastChange().new_value(), "concurrency 6, ratio 1");
+  EXPECT_EQ(Get(*store_).throttled_reason(), "");
+}
+
+TEST_F(ThrottleTest, I12_ABatchTimeOverHalfOfDeadlockTimeoutIsRefusedWithBothNumbers) {
+  FakeLedger ledger(1'000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.options().deadlock_timeout_ms = 800;
+  agent.Heartbeat();  // is given the duty to measure
+  agent.Heartbeat();
+  pb::ThrottleRunRequest request = Request();
+  request.mutable_batch_time_duration()->set_nanos(500'000'000);
+  const auto refused = store_->ThrottleRun(request, {});
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("500ms"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("(800ms)"));
+  request.mutable_batch_time_duration()->set_nanos(400'000'000);
+  request.set_request_id(MakeUuid());
+  EXPECT_TRUE(store_->ThrottleRun(request, {}).ok());
+}
+
+}  // namespace
+}  // namespace dunlin::coordinator

@@ -1,0 +1,49 @@
+#include "tests/sim/sim_database.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace dunlin::testing {
+
+using coordinator::PaceLevel;
+using coordinator::SignalBoard;
+
+void SimDatabase::Step(const PaceLevel& level) {
+  // Short batches pay the fixed cost of a transaction more often: a tenth at 5 ms.
+  const double batch = absl::ToDoubleSeconds(level.batch_time);
+  const double useful = batch / (batch + 0.0005);
+  const double asked = level.shards * level.duty;
+  const double used = world_.application + asked;
+  const double share = used <= world_.cores ? 1 : world_.cores / used;
+  last_work_ = asked * share * useful / world_.cold;
+  work_done_ += last_work_;
+
+  lag_work_ = std::max(0.0, lag_work_ + last_work_ - world_.replay);
+  produced_.push_back(last_work_);
+  if (produced_.size() > 5) produced_.pop_front();
+  double recent = 0;
+  for (const double one : produced_) recent += one / static_cast<double>(produced_.size());
+  const double lag = lag_work_ / std::max({recent, 0.01, std::min(world_.replay, 1.0)});
+
+  // Waiting for a core: as in a queue of so many servers, and behind whole batches once it is full.
+  const double load = used / world_.cores;
+  const double queue =
+      load < 0.95 ? 1 / (1 - std::pow(load, world_.cores)) : 20 + 100 * (load - 0.95);
+  const double behind_batches = std::max(0.0, load - 0.7) * asked * batch;
+  SignalBoard board{.age = absl::Seconds(1)};
+  const double probe = world_.calm_probe * queue + behind_batches;
+  typical_ = typical_ == 0 ? probe : 0.9 * typical_ + 0.1 * probe;
+  board.samples.push_back({.kind = SignalKind::kProbeLatency,
+                           .value = probe,
+                           .baseline = world_.calm_probe,
+                           .typical = typical_});
+  board.samples.push_back({.kind = SignalKind::kReplicaLag, .subject = "replica-1", .value = lag});
+  measured_.push_back(board);
+  if (measured_.size() > 2) measured_.pop_front();
+}
+
+SignalBoard SimDatabase::Board() const {
+  return measured_.empty() ? SignalBoard{.age = absl::Seconds(1)} : measured_.front();
+}
+
+}  // namespace dunlin::testing
