@@ -35,6 +35,7 @@ class FailoverEndToEnd : public ::testing::Test {
                     .agents = 2,
                     .target_flags = {"--target",
                                      absl::StrCat("app=", primary_.DsnWith(*replica_, "app"))}});
+    cluster_->WaitForAgents();
     folder_ = absl::StrCat(::testing::TempDir(), "dunlin_failover_", getpid());
     std::filesystem::create_directories(folder_);
   }
@@ -45,7 +46,7 @@ class FailoverEndToEnd : public ::testing::Test {
     std::ofstream(file) << "description: Count every row once\ntable: items\n"
                         << "batch: UPDATE items SET n = n + 1 WHERE :batch\n"
                         << more;
-    const RunResult started = cluster_->Dunlin({"start", file, "--target", "app"});
+    const RunResult started = cluster_->Dunlin({"start", file});
     ASSERT_EQ(started.exit_code, 0) << started.output;
   }
   void FailOver() {
@@ -82,7 +83,7 @@ class FailoverEndToEnd : public ::testing::Test {
 };
 
 TEST_F(FailoverEndToEnd, I1_BatchesThatTheReplicaDoesNotHaveAreDoneAgain) {
-  Start("limits: {rows_per_second: 20000, batch_time: 5ms}\n");
+  ASSERT_NO_FATAL_FAILURE(Start("limits: {rows_per_second: 20000, batch_time: 5ms}\n"));
   ASSERT_TRUE(Eventually(absl::Minutes(1), [&] { return RowsDone(primary_) > 5'000; }));
   replica_->FallBehind();
   const int64_t kept = RowsDone(*replica_);
@@ -95,7 +96,7 @@ TEST_F(FailoverEndToEnd, I1_BatchesThatTheReplicaDoesNotHaveAreDoneAgain) {
 }
 
 TEST_F(FailoverEndToEnd, AFinishedRunWhoseEndWasLostFinishesAgain) {
-  Start("limits: {rows_per_second: 30000, batch_time: 5ms}\n");
+  ASSERT_NO_FATAL_FAILURE(Start("limits: {rows_per_second: 30000, batch_time: 5ms}\n"));
   ASSERT_TRUE(Eventually(absl::Minutes(1), [&] { return RowsDone(primary_) > kRows / 2; }));
   replica_->FallBehind();
   ASSERT_TRUE(Reaches("FINISHED"));
@@ -106,7 +107,7 @@ TEST_F(FailoverEndToEnd, AFinishedRunWhoseEndWasLostFinishesAgain) {
 
 TEST_F(FailoverEndToEnd, ARunOfWhichTheReplicaHasNothingIsPlannedAgain) {
   replica_->FallBehind();
-  Start("limits: {rows_per_second: 20000, batch_time: 5ms}\n");
+  ASSERT_NO_FATAL_FAILURE(Start("limits: {rows_per_second: 20000, batch_time: 5ms}\n"));
   ASSERT_TRUE(Eventually(absl::Minutes(1), [&] { return RowsDone(primary_) > 5'000; }));
   FailOver();
   ASSERT_EQ(replica_->Int("app", "SELECT count(*) FROM items WHERE n <> 0"), 0);
@@ -114,7 +115,7 @@ TEST_F(FailoverEndToEnd, ARunOfWhichTheReplicaHasNothingIsPlannedAgain) {
 }
 
 TEST_F(FailoverEndToEnd, OnTheSameTimelineALostRecordFailsTheRun) {
-  Start("limits: {rows_per_second: 5000, batch_time: 5ms}\n");
+  ASSERT_NO_FATAL_FAILURE(Start("limits: {rows_per_second: 5000, batch_time: 5ms}\n"));
   ASSERT_TRUE(Eventually(absl::Minutes(1), [&] { return RowsDone(primary_) > 5'000; }));
   primary_.Exec("app",
                 "DELETE FROM dunlin.quarantine; DELETE FROM dunlin.shard; DELETE FROM "
