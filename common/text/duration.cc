@@ -80,12 +80,13 @@ std::string HumanDuration(absl::Duration duration) {
   const int64_t seconds = absl::ToInt64Seconds(duration + absl::Milliseconds(500));
   if (duration < absl::Seconds(1)) return absl::StrCat(absl::ToInt64Milliseconds(duration), " ms");
   if (seconds < 60) return absl::StrCat(seconds, " s");
-  if (seconds < 3600) {
-    return seconds % 60 == 0 ? absl::StrCat(seconds / 60, " min")
-                             : absl::StrCat(seconds / 60, " min ", seconds % 60, " s");
-  }
-  if (seconds < 86400) return absl::StrCat(seconds / 3600, " h ", seconds % 3600 / 60, " min");
-  return absl::StrCat(seconds / 86400, " d ", seconds % 86400 / 3600, " h");
+  const auto with_rest = [](int64_t count, const char* unit, int64_t rest, const char* rest_unit) {
+    const std::string whole = absl::StrCat(count, " ", unit);
+    return rest == 0 ? whole : absl::StrCat(whole, " ", rest, " ", rest_unit);
+  };
+  if (seconds < 3600) return with_rest(seconds / 60, "min", seconds % 60, "s");
+  if (seconds < 86400) return with_rest(seconds / 3600, "h", seconds % 3600 / 60, "min");
+  return with_rest(seconds / 86400, "d", seconds % 86400 / 3600, "h");
 }
 
 std::string HumanCount(int64_t count) {

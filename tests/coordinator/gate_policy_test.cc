@@ -67,7 +67,7 @@ TEST(GatePolicyTest, TheSoakIsCountedFromTheFinishAndABaselineNeedsNone) {
   const GateDecision decision = DecideGate(facts);
   EXPECT_EQ(decision.verdict, Verdict::kWait);
   EXPECT_EQ(decision.soak_end, kNow + absl::Hours(24));
-  EXPECT_THAT(decision.message, HasSubstr("1 d 0 h more"));
+  EXPECT_THAT(decision.message, HasSubstr("1 d more"));
   facts.soak = absl::Hours(24);
   EXPECT_EQ(DecideGate(facts).verdict, Verdict::kOpen);
   facts.soak = absl::Hours(48);

@@ -132,6 +132,9 @@ void ScriptedAgent::Heartbeat() {
   heartbeat_ = *std::move(answer);
   ASSERT_EQ(heartbeat_.directives_size(), request.leases_size());
   for (const agent_pb::LeaseDirective& directive : heartbeat_.directives()) {
+    if (directive.has_limits()) {
+      *leases_.at(directive.lease_id()).mutable_limits() = directive.limits();
+    }
     switch (directive.action()) {
       case agent_pb::LeaseDirective::ACTION_LOST:
         leases_.erase(directive.lease_id());

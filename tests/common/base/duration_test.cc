@@ -53,9 +53,14 @@ TEST(DurationTest, WritesTheShortestExactForm) {
 
 TEST(DurationTest, TellsPeopleTwoUnitsAtMost) {
   const std::vector<std::pair<absl::Duration, std::string>> cases = {
-      {absl::Milliseconds(40), "40 ms"},  {absl::Seconds(3), "3 s"},
-      {absl::Seconds(250), "4 min 10 s"}, {absl::Minutes(125), "2 h 5 min"},
-      {absl::Hours(76), "3 d 4 h"},       {absl::Minutes(4), "4 min"},
+      {absl::Milliseconds(40), "40 ms"},
+      {absl::Seconds(3), "3 s"},
+      {absl::Seconds(250), "4 min 10 s"},
+      {absl::Minutes(125), "2 h 5 min"},
+      {absl::Hours(76), "3 d 4 h"},
+      {absl::Minutes(4), "4 min"},
+      {absl::Hours(1), "1 h"},
+      {absl::Hours(48), "2 d"},
   };
   for (const auto& [duration, want] : cases) EXPECT_EQ(HumanDuration(duration), want);
 }
