@@ -48,7 +48,7 @@ class PaceTest : public ::testing::Test {
     cluster_->WaitForAgents();
     const std::string path = absl::StrCat(folder_, "/", kVersion, "_count.yaml");
     std::ofstream(path) << "description: Count\ntarget: app\ntable: items\nbatch: " << batch
-                        << "\nlimits: {rows_per_second: 1500}\n"
+                        << "\nlimits: {" << limits_ << "}\n"
                         << more;
     const RunResult started = cluster_->Dunlin({"start", path});
     ASSERT_EQ(started.exit_code, 0) << started.output;
@@ -85,6 +85,7 @@ class PaceTest : public ::testing::Test {
   std::unique_ptr<PgServer> server_;
   std::unique_ptr<MiniCluster> cluster_;
   std::string folder_;
+  std::string limits_ = "rows_per_second: 1500";
 };
 
 TEST_F(PaceTest, AFilesOwnCheckStopsTheRunAndSoDoesOneThatCannotBeAsked) {
@@ -144,13 +145,18 @@ TEST_F(PaceTest, Trap15_ALongTransactionIsNamedUntilItEnds) {
 TEST_F(PaceTest, I12_ASessionThatWaitsForDunlinIsHarm) {
   Make();
   // Each batch holds its rows for a third of a second.
-  Start("", 1, "UPDATE items SET n = n + 1 FROM (SELECT pg_sleep(0.3)) s WHERE :batch(items)");
+  limits_ = "rows_per_second: 1500, batch_time: 500ms";
+  Start("lock: true\n", 1,
+        "UPDATE items SET n = n + 1 FROM (SELECT pg_sleep(0.3)) s WHERE :batch(items)");
   std::atomic<bool> enough = false;
   std::thread application([&] {
     auto session = server_->Connect("app");
     while (!enough) {
-      // Whatever its batch holds: one of these rows is among them now and then.
-      (void)session->Query("UPDATE items SET n = n WHERE id IN (SELECT id FROM items WHERE n > 0)");
+      // The first rows that no batch has changed yet: those of a batch in work, most of the time.
+      const auto updated = session->Query(
+          "UPDATE items SET n = n WHERE id IN (SELECT id FROM items WHERE n = 0 ORDER BY id LIMIT "
+          "100)");
+      EXPECT_TRUE(updated.ok()) << updated.status().message();
     }
   });
   EXPECT_TRUE(Says("for more than 100 ms for locks that Dunlin holds"));
@@ -171,16 +177,18 @@ TEST_F(PaceTest, ASessionThatHoldsARowMakesItWaitAndSaySo) {
 }
 
 TEST_F(PaceTest, AnArchiveCommandThatFails) {
-  Make({"archive_mode=on", "archive_command=true"});
+  Make({"archive_mode=on"});
+  const auto archive_with = [&](const std::string& command) {
+    server_->Exec("app", absl::StrCat("ALTER SYSTEM SET archive_command = '", command, "'"));
+    server_->Exec("app", "SELECT pg_reload_conf()");
+    server_->Exec("app", "SELECT pg_switch_wal()");
+  };
+  archive_with("true");
   Start("");
-  server_->Exec("app", "ALTER SYSTEM SET archive_command = 'false'");
-  server_->Exec("app", "SELECT pg_reload_conf()");
-  server_->Exec("app", "SELECT pg_switch_wal()");
+  archive_with("false");
   ASSERT_TRUE(Says("archiving WAL fails"));
   ASSERT_TRUE(Says("stopped until it passes"));
-  server_->Exec("app", "ALTER SYSTEM SET archive_command = 'true'");
-  server_->Exec("app", "SELECT pg_reload_conf()");
-  server_->Exec("app", "SELECT pg_switch_wal()");
+  archive_with("true");
   EXPECT_TRUE(Recovers("archiving WAL fails"));
 }
 
