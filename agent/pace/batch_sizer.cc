@@ -12,16 +12,41 @@ constexpr double kSteadyStep = 1.2;
 constexpr int kNoGrowthAfterTimeout = 10;
 // A clock's tick; keeps the rate finite.
 constexpr absl::Duration kShortest = absl::Microseconds(50);
+// Sizes that vary by less, as a share of their mean, do not tell a fixed cost from rows' cost.
+constexpr double kTellingSpread = 0.1;
+// Rows have a cost, however small.
+constexpr double kMostOfItFixed = 0.99;
+// The least share of a batch's time that is left to its rows.
+constexpr double kLeastForRows = 0.5;
 }  // namespace
+
+void BatchSizer::Learn(double rows, double seconds) {
+  const double weight = mean_seconds_ == 0 ? 1 : kEwmaWeight;
+  const auto note = [&](double& mean, double value) { mean += weight * (value - mean); };
+  note(mean_rows_, rows);
+  note(mean_seconds_, seconds);
+  note(mean_rows_squared_, rows * rows);
+  note(mean_product_, rows * seconds);
+  const double spread = mean_rows_squared_ - mean_rows_ * mean_rows_;
+  if (spread > std::pow(kTellingSpread * mean_rows_, 2)) {
+    const double cost = (mean_product_ - mean_rows_ * mean_seconds_) / spread;
+    fixed_seconds_ = mean_seconds_ - cost * mean_rows_;
+  }
+  // No part is more than the whole.
+  fixed_seconds_ = std::clamp(fixed_seconds_, 0.0, seconds);
+}
+
+double BatchSizer::Wanted() const {
+  const double fixed = std::min(fixed_seconds_, kMostOfItFixed * mean_seconds_);
+  const double cost = (mean_seconds_ - fixed) / mean_rows_;
+  const double wanted = absl::ToDoubleSeconds(batch_time_);
+  return std::max(wanted - fixed, kLeastForRows * wanted) / cost;
+}
 
 void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
   if (rows <= 0) return;  // an empty range says nothing about rows
-  const double measured =
-      static_cast<double>(rows) / absl::ToDoubleSeconds(std::max(duration, kShortest));
-  rows_per_second_ = rows_per_second_ == 0
-                         ? measured
-                         : (1 - kEwmaWeight) * rows_per_second_ + kEwmaWeight * measured;
-  const double want = rows_per_second_ * absl::ToDoubleSeconds(batch_time_);
+  Learn(static_cast<double>(rows), absl::ToDoubleSeconds(std::max(duration, kShortest)));
+  const double want = Wanted();
   const double now = static_cast<double>(rows_);
   if (want > now * (1 + kDeadBand)) {
     if (no_growth_batches_ > 0) {

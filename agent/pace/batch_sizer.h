@@ -11,9 +11,13 @@ namespace dunlin::agent {
 // as long. Above some 1,000 rows a larger batch is hardly faster, so the time is about harm, not
 // speed.
 //
-// rate = EWMA(rows / duration, 0.3); want = rate · batch_time; a dead band of ±20 % avoids hunting;
-// at most ×2 a step while learning and ×1.2 after; a timeout takes a quarter and forbids growth for
-// 10 batches. Pure. One thread.
+// A batch takes fixed + rows · cost: round trips, the commit, a turn on a busy core, and what its
+// rows cost. Both are means with forgetting (weight 0.3 for the latest); `fixed` is where the line
+// through them meets zero rows (weighted least squares), and is kept while sizes do not vary. Fewer
+// rows make only the second part shorter, so that part is never made less than half of
+// `batch_time`: or a fixed cost above it would shrink batches to one row, and a run would crawl
+// that harms no less for it. A dead band of ±20 % avoids hunting; at most ×2 a step while learning
+// and ×1.2 after; a timeout takes a quarter and forbids growth for 10 batches. Pure. One thread.
 class BatchSizer {
  public:
   static constexpr int64_t kFirstRows = 100;
@@ -34,10 +38,15 @@ class BatchSizer {
 
  private:
   void Shrink(int64_t divisor);
+  void Learn(double rows, double seconds);
+  // How many rows make a batch of `batch_time`, by what was learned.
+  double Wanted() const;
 
   absl::Duration batch_time_;
   int64_t rows_;
-  double rows_per_second_ = 0;  // 0 = nothing measured yet
+  // Weighted means of rows, seconds, rows² and rows · seconds; 0 = nothing measured yet.
+  double mean_rows_ = 0, mean_seconds_ = 0, mean_rows_squared_ = 0, mean_product_ = 0;
+  double fixed_seconds_ = 0;
   bool learning_ = true;
   int no_growth_batches_ = 0;
 };

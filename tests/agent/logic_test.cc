@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <random>
 
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
@@ -16,6 +18,7 @@
 #include "common/migration/name.h"
 #include "common/pg/connection.h"
 #include "common/pg/error.h"
+#include "tests/testlib/seed.h"
 
 namespace dunlin::agent {
 namespace {
@@ -53,6 +56,50 @@ TEST(BatchSizerTest, StaysWithinItsBounds) {
   EXPECT_EQ(sizer.rows(), BatchSizer::kMinRows);
 }
 
+// Batches until it has settled, then the mean size of as many.
+double SettledRows(BatchSizer& sizer, const std::function<absl::Duration(int64_t)>& takes) {
+  constexpr int kBatches = 60;
+  double sum = 0;
+  for (int i = 0; i < 2 * kBatches; ++i) {
+    if (i >= kBatches) sum += static_cast<double>(sizer.rows());
+    sizer.Committed(sizer.rows(), takes(sizer.rows()));
+  }
+  return sum / kBatches;
+}
+
+TEST(BatchSizerTest, AFixedCostIsNotTakenForRows) {
+  BatchSizer sizer(absl::Milliseconds(10));
+  const auto with_fixed = [](absl::Duration fixed) {
+    return [fixed](int64_t rows) { return fixed + absl::Microseconds(10) * rows; };
+  };
+  const double cheap = SettledRows(sizer, with_fixed(absl::Milliseconds(1)));
+  EXPECT_GE(cheap, 700);
+  EXPECT_LE(cheap, 1'100);
+  // Thrice what a batch may take: half of that is left to its rows, and they do not crawl.
+  const double dear = SettledRows(sizer, with_fixed(absl::Milliseconds(30)));
+  EXPECT_GE(dear, 300);
+  EXPECT_LE(dear, 1'000);
+  const double cheap_again = SettledRows(sizer, with_fixed(absl::Milliseconds(1)));
+  EXPECT_GE(cheap_again, 700);
+  EXPECT_LE(cheap_again, 1'100);
+}
+
+TEST(BatchSizerTest, RowsThatCostMoreMakeSmallerBatchesAndNoiseDoesNot) {
+  std::mt19937_64 random(dunlin::testing::Seed());
+  std::uniform_real_distribution<double> noise(0.5, 2);
+  BatchSizer sizer(absl::Milliseconds(100));
+  const auto noisy = [&](absl::Duration cost) {
+    return
+        [&, cost](int64_t rows) { return (absl::Milliseconds(2) + cost * rows) * noise(random); };
+  };
+  const double cheap = SettledRows(sizer, noisy(absl::Microseconds(10)));
+  EXPECT_GE(cheap, 3'000);
+  EXPECT_LE(cheap, 16'000);
+  const double dear = SettledRows(sizer, noisy(absl::Microseconds(200)));
+  EXPECT_GE(dear, 150);
+  EXPECT_LE(dear, 800);
+}
+
 TEST(RateLimiterTest, SpreadsRowsOverTime) {
   RateLimiter limiter;
   absl::Duration now = absl::Seconds(100);
@@ -83,7 +130,7 @@ TEST(ErrorActionTest, Trap06_EachClassHasItsAnswer) {
 TEST(ErrorActionTest, I8_NoRowValueIsInAStatus) {
   const absl::Status status = pg::MakeServerStatus(
       {.sqlstate = "22P02", .message = "invalid input syntax for type integer: \"secret-value\""});
-  EXPECT_THAT(std::string(status.message()), testing::Not(testing::HasSubstr("secret-value")));
+  EXPECT_THAT(std::string(status.message()), ::testing::Not(::testing::HasSubstr("secret-value")));
 }
 
 TEST(DefinitionSourceTest, I9_ADefinitionOfAnotherDigestIsRefused) {
