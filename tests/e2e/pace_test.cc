@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include <nlohmann/json.hpp>
 
 #include "tests/e2e/command_fixture.h"
@@ -44,7 +45,10 @@ class PaceTest : public ::testing::Test {
   void Start(const std::string& more, int agents = 1,
              const std::string& batch = "UPDATE items SET n = n + 1 WHERE :batch") {
     cluster_ = std::make_unique<MiniCluster>(
-        *server_, MiniClusterOptions{.coordinators = 1, .agents = agents, .slots = 4});
+        *server_, MiniClusterOptions{.coordinators = 1,
+                                     .agents = agents,
+                                     .slots = 4,
+                                     .target_flags = {"--target", absl::StrCat("app=", Dsn())}});
     cluster_->WaitForAgents();
     const std::string path = absl::StrCat(folder_, "/", kVersion, "_count.yaml");
     std::ofstream(path) << "description: Count\ntarget: app\ntable: items\nbatch: " << batch
@@ -54,6 +58,9 @@ class PaceTest : public ::testing::Test {
     ASSERT_EQ(started.exit_code, 0) << started.output;
     ASSERT_TRUE(Eventually(kPatience, [&] { return Status().value("rows_done", 0) > 0; }))
         << cluster_->Dunlin({"status"}).output;
+  }
+  std::string Dsn() const {
+    return absl::StrReplaceAll(server_->Dsn("app"), {{"postgres@", role_ + "@"}});
   }
   nlohmann::json Status() const {
     const RunResult status = cluster_->Dunlin({"status", kVersion, "-o", "json"});
@@ -85,6 +92,7 @@ class PaceTest : public ::testing::Test {
   std::unique_ptr<PgServer> server_;
   std::unique_ptr<MiniCluster> cluster_;
   std::string folder_;
+  std::string role_ = "postgres";  // of the agents
   std::string limits_ = "rows_per_second: 1500";
 };
 
@@ -176,6 +184,45 @@ TEST_F(PaceTest, ASessionThatHoldsARowMakesItWaitAndSaySo) {
   EXPECT_TRUE(Recovers("backs off"));
 }
 
+TEST_F(PaceTest, AReplicaThatDoesNotReplay) {
+  Make();
+  const auto replica = server_->MakeReplica();
+  Start("on_pressure: {replica_lag: 2s}\n");
+  replica->Exec("postgres", "SELECT pg_wal_replay_pause()");
+  ASSERT_TRUE(Says("behind (limit 2 s)"));
+  ASSERT_TRUE(Says("stopped until it passes"));
+  replica->Exec("postgres", "SELECT pg_wal_replay_resume()");
+  EXPECT_TRUE(Recovers("behind"));
+}
+
+TEST_F(PaceTest, ASlotThatNobodyReadsIsNamedUntilItIsDropped) {
+  Make();
+  Start("on_pressure: {slot_lag_bytes: 1MB}\n");
+  server_->Exec("app", "SELECT pg_create_logical_replication_slot('forgotten', 'pgoutput')");
+  ASSERT_TRUE(Says("slot forgotten keeps"));
+  ASSERT_TRUE(Says("stopped until it passes"));
+  server_->Exec("app", "SELECT pg_drop_replication_slot('forgotten')");
+  EXPECT_TRUE(Recovers("slot forgotten"));
+}
+
+TEST_F(PaceTest, ASignalThatCannotBeReadAnyMoreHoldsTheRunBack) {
+  Make();
+  server_->Exec("app",
+                "CREATE ROLE plain LOGIN; GRANT ALL ON items TO plain; GRANT CREATE ON DATABASE "
+                "app TO plain; GRANT pg_monitor TO plain");
+  role_ = "plain";
+  Start("");
+  ASSERT_TRUE(Eventually(kPatience, [&] {
+    return absl::StrContains(cluster_->Dunlin({"show", kVersion}).output,
+                             "no replica is connected");
+  }));
+  server_->Exec("app", "REVOKE pg_monitor FROM plain");
+  ASSERT_TRUE(Says("replica_lag cannot be measured any more: role plain may not see how far"));
+  EXPECT_THAT(Reason(), HasSubstr("GRANT pg_monitor TO plain"));
+  server_->Exec("app", "GRANT pg_monitor TO plain");
+  EXPECT_TRUE(Recovers("cannot be measured"));
+}
+
 TEST_F(PaceTest, AnArchiveCommandThatFails) {
   Make({"archive_mode=on"});
   const auto archive_with = [&](const std::string& command) {
@@ -201,8 +248,8 @@ TEST_F(PaceTest, APlainRoleIsToldWhichGrantHelpsAndIsNotHeldBack) {
   std::ofstream(path)
       << "description: Count\ntable: items\nbatch: UPDATE items SET n = n + 1 WHERE "
          ":batch\nlimits: {rows_per_second: 1500}\n";
-  std::string dsn = server_->Dsn("app");
-  dsn.replace(dsn.find("postgres@"), 9, "plain@");
+  role_ = "plain";
+  const std::string dsn = Dsn();
   Process local({Binary("dunlin"), "local", path, "--database", dsn});
   std::string shown;
   EXPECT_TRUE(
