@@ -80,8 +80,7 @@ absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
     DUNLIN_ASSIGN_OR_RETURN(
         const pg::Result ended,
         second->Execute(sql::kTerminateBlockers,
-                        {absl::StrCat(connection.backend_pid()), ShardPrefix(shard.id),
-                         absl::StrCat(shard.epoch.value())}));
+                        {ShardPrefix(shard.id), absl::StrCat(shard.epoch.value())}));
     if (ended.Int(0, 0) > 0) {
       LOG(WARNING) << Event("hung_owner_terminated").Kv("shard", shard.id).Kv("epoch", shard.epoch);
     }
@@ -191,6 +190,11 @@ absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const st
   return TargetIdentity{.target = target,
                         .system_identifier = result.Text(0, 0),
                         .timeline = static_cast<int>(result.Int(0, 1))};
+}
+
+std::string IsServerSql(const pg::Connection& connection, const TargetIdentity& server) {
+  return absl::StrCat("(", connection.QuoteLiteral(server.system_identifier), "::text, ",
+                      server.timeline, ") = (", sql::kIdentity.sql, ")");
 }
 
 absl::StatusOr<std::vector<LedgerShard>> DecodeLedgerShards(const pg::Result& result) {

@@ -46,6 +46,9 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
 absl::StatusOr<TargetIdentity> ReadIdentity(pg::Connection& connection, const std::string& target,
                                             const pg::CallOptions& options = {});
 
+// SQL that is true on that server alone.
+std::string IsServerSql(const pg::Connection& connection, const TargetIdentity& server);
+
 // Shards of a run as the ledger has them, in one statement. `step` -1 = all.
 absl::StatusOr<std::vector<LedgerShard>> ListLedgerShards(pg::Connection& connection,
                                                           const RunId& run, int step);

@@ -13,6 +13,7 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> TieSession(
   DUNLIN_ASSIGN_OR_RETURN(const TargetIdentity met,
                           ReadIdentity(**opened, handle.lease().run.target));
   DUNLIN_RETURN_IF_ERROR(handle.TieTo(met));
+  (*opened)->Require(IsServerSql(**opened, met));
   return opened;
 }
 

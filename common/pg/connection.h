@@ -40,6 +40,9 @@ struct ConnectOptions {
   bool read_write = true;  // target_session_attrs=read-write
   // SET at connect, in this order, as (name, value): see session.h.
   std::vector<std::pair<std::string, std::string>> settings;
+  // Behind a pooler in transaction mode, each transaction may be on another session of the server:
+  // `settings` and application_name are set in each, for it alone, and nothing is prepared by name.
+  bool pooled = false;
   // Outlives the connection. nullptr = nobody watches, as in every process that works.
   CallWatch* watch = nullptr;
 };
@@ -113,11 +116,17 @@ class Connection {
   // nullopt: not answered within `timeout`; call again.
   absl::StatusOr<std::optional<Result>> Receive(absl::Duration timeout);
 
+  // Behind a pooler the server may change between two transactions: from now on each holds this
+  // condition (SQL), or does nothing and the connection counts as lost. Elsewhere a connection ends
+  // with its server, and this does nothing.
+  void Require(absl::string_view condition_sql);
+
   // Notices since the last call (SQLSTATEs only), for "the transaction has already committed
   // locally" (01000 during COMMIT).
   std::vector<std::string> TakeNoticeSqlStates();
 
   bool broken() const;  // lost or closed by a deadline
+  // What the connection was told at its start; behind a pooler the pid of no process.
   int backend_pid() const;
   int server_version() const;  // 150018
   // "postgresql at 10.0.0.5:5432, database app": for messages.
@@ -126,14 +135,19 @@ class Connection {
   bool in_transaction() const;
 
   std::string QuoteIdentifier(absl::string_view name) const;  // by libpq (PQescapeIdentifier)
+  std::string QuoteLiteral(absl::string_view text) const;     // by libpq (PQescapeLiteral)
 
   // libpq-level details, hidden.
   struct Impl;
 
  private:
   explicit Connection(std::unique_ptr<Impl> impl);
+  absl::Status SetUp(const std::vector<std::pair<std::string, std::string>>& settings,
+                     absl::Duration timeout, std::stop_token stop);
   std::vector<Outcome> RunUnwatched(const std::vector<Command>& commands,
                                     const CallOptions& options);
+  std::vector<Outcome> RunPooled(const std::vector<Command>& commands, const CallOptions& options);
+  std::vector<Outcome> RunSent(const std::vector<Command>& commands, const CallOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 

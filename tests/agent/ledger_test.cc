@@ -89,10 +89,28 @@ TEST_F(LedgerTest, I1_WithoutAnAnswerToTheCommitTheOutcomeIsInDoubt) {
 // COMMIT waits for a standby that is not there; then its wait is ended.
 class WaitingCommit : public LedgerTest {
  protected:
+  // The checkpointer takes the setting in when it comes to it.
+  void WaitUntilCommitsWait() {
+    const std::string waiting =
+        "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'probe'";
+    EXPECT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+      auto probe = server_.Connect("app");
+      EXPECT_TRUE(probe->Query("SET application_name = 'probe'").ok());
+      EXPECT_TRUE(
+          probe->Send({.name = "", .sql = "SELECT pg_logical_emit_message(true, '', '')"}, {})
+              .ok());
+      const auto answer = probe->Receive(absl::Milliseconds(200));
+      EXPECT_TRUE(answer.ok());
+      const bool waits = answer.ok() && !answer->has_value();
+      Exec("SELECT pg_cancel_backend(pid) " + waiting);
+      return waits;
+    }));
+  }
   BatchOutcome CommitAndEndTheWait(const std::string& how) {
     Claimed claimed = ClaimAndPrepare(shard_, 1);
     Exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     Exec("SELECT pg_reload_conf()");
+    WaitUntilCommitsWait();
     BatchOutcome outcome;
     std::jthread running([&] { outcome = claimed.RunBatch(100); });
     const std::string waiting =

@@ -27,6 +27,7 @@ class PgServer {
   // Immediate stop for good, as when the machine is lost.
   void Kill();
 
+  int port() const { return port_; }
   std::string Dsn(const std::string& database) const;
   // Of whichever of the two takes writes.
   std::string DsnWith(const PgServer& other, const std::string& database) const;
