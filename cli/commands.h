@@ -125,9 +125,6 @@ std::string Reach(const GlobalOptions& global);
 // A run as a command answers it: two lines, or an object.
 void PrintRun(const GlobalOptions& global, const pb::Run& run);
 
-// Rows that an undo has left as they are, the first ten.
-void PrintLeft(const pb::Run& run);
-
 // A command with its request id; the reason is for the log of events.
 template <typename Request>
 Request MakeCommand(const GlobalOptions& global, const std::string& reason) {

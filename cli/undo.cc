@@ -24,27 +24,10 @@ void TellUndone(const pb::Run& run) {
             << HumanCount(run.rows_changed()) << " rows are as they were";
   std::cout << (run.rows_left() == 0 ? std::string(", all of them") : std::string(", all but some"))
             << "\n";
-  PrintLeft(run);
+  for (const std::string& line : LeftLines(run)) std::cout << "  " << line << "\n";
 }
 
 }  // namespace
-
-void PrintLeft(const pb::Run& run) {
-  if (run.rows_left() == 0) return;
-  std::cout << "  " << HumanCount(run.rows_left())
-            << " rows were changed since, and are left as they are:\n";
-  constexpr int kShown = 10;
-  for (int i = 0; i < std::min(kShown, run.some_left_size()); ++i)
-    std::cout << "  left: " << run.some_left(i) << "\n";
-  if (run.has_forget_time()) {
-    std::cout << "  … their keys were dropped with the before-images (dunlin forget)\n";
-  } else if (run.rows_left() > kShown) {
-    std::cout
-        << "  … all of them, in the database: SELECT relation, key FROM dunlin.left_by_undo WHERE "
-           "undo_run_id = '"
-        << run.run_id() << "'\n";
-  }
-}
 
 int RunUndo(const GlobalOptions& global, const UndoOptions& options) {
   const auto connection = ConnectToWork(global);

@@ -124,6 +124,7 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   DUNLIN_RETURN_IF_ERROR(ArrayToColumns(columns[42], some_left));
   run->mutable_some_left()->Assign(some_left.begin(), some_left.end());
   SetTime(columns[43], &pb::Run::mutable_forget_time, run);
+  SetTime(columns[44], &pb::Run::mutable_state_time, run);
   const auto definition =
       ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
   if (definition.ok()) {
