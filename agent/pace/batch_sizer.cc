@@ -10,43 +10,24 @@ constexpr double kDeadBand = 0.2;
 constexpr double kLearningStep = 2.0;
 constexpr double kSteadyStep = 1.2;
 constexpr int kNoGrowthAfterTimeout = 10;
+// What a step down is judged by, and for how long it is not tried again when it did not pay.
+constexpr double kTellingStep = 0.67;
+constexpr double kShorterThatPays = 0.75;
+constexpr int kBatchesToJudge = 4;
+constexpr int kNoShrinkingBatches = 50;
 // A clock's tick; keeps the rate finite.
 constexpr absl::Duration kShortest = absl::Microseconds(50);
-// Sizes that vary by less, as a share of their mean, do not tell a fixed cost from rows' cost.
-constexpr double kTellingSpread = 0.1;
-// Rows have a cost, however small.
-constexpr double kMostOfItFixed = 0.99;
-// The least share of a batch's time that is left to its rows.
-constexpr double kLeastForRows = 0.5;
 }  // namespace
-
-void BatchSizer::Learn(double rows, double seconds) {
-  const double weight = mean_seconds_ == 0 ? 1 : kEwmaWeight;
-  const auto note = [&](double& mean, double value) { mean += weight * (value - mean); };
-  note(mean_rows_, rows);
-  note(mean_seconds_, seconds);
-  note(mean_rows_squared_, rows * rows);
-  note(mean_product_, rows * seconds);
-  const double spread = mean_rows_squared_ - mean_rows_ * mean_rows_;
-  if (spread > std::pow(kTellingSpread * mean_rows_, 2)) {
-    const double cost = (mean_product_ - mean_rows_ * mean_seconds_) / spread;
-    fixed_seconds_ = mean_seconds_ - cost * mean_rows_;
-  }
-  // No part is more than the whole.
-  fixed_seconds_ = std::clamp(fixed_seconds_, 0.0, seconds);
-}
-
-double BatchSizer::Wanted() const {
-  const double fixed = std::min(fixed_seconds_, kMostOfItFixed * mean_seconds_);
-  const double cost = (mean_seconds_ - fixed) / mean_rows_;
-  const double wanted = absl::ToDoubleSeconds(batch_time_);
-  return std::max(wanted - fixed, kLeastForRows * wanted) / cost;
-}
 
 void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
   if (rows <= 0) return;  // an empty range says nothing about rows
-  Learn(static_cast<double>(rows), absl::ToDoubleSeconds(std::max(duration, kShortest)));
-  const double want = Wanted();
+  const double measured =
+      static_cast<double>(rows) / absl::ToDoubleSeconds(std::max(duration, kShortest));
+  rows_per_second_ = rows_per_second_ == 0
+                         ? measured
+                         : (1 - kEwmaWeight) * rows_per_second_ + kEwmaWeight * measured;
+  ++batches_of_size_;
+  const double want = rows_per_second_ * absl::ToDoubleSeconds(batch_time_);
   const double now = static_cast<double>(rows_);
   if (want > now * (1 + kDeadBand)) {
     if (no_growth_batches_ > 0) {
@@ -56,12 +37,41 @@ void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
     // Small sizes grow by at least one row, or 1.2 × 1 would stay 1 for ever.
     const double step = std::max(now * (learning_ ? kLearningStep : kSteadyStep), now + 1);
     rows_ = static_cast<int64_t>(std::min(want, step));
+    shrunk_from_.reset();
   } else {
     learning_ = false;
     no_growth_batches_ = std::max(0, no_growth_batches_ - 1);
-    if (want < now * (1 - kDeadBand)) rows_ = static_cast<int64_t>(want);
+    if (want < now * (1 - kDeadBand)) {
+      ShrinkTo(want);
+    } else {
+      shrunk_from_.reset();  // it has reached what was wanted
+    }
   }
   rows_ = std::clamp(rows_, kMinRows, kMaxRows);
+}
+
+void BatchSizer::ShrinkTo(double want) {
+  if (no_shrinking_batches_ > 0) {
+    --no_shrinking_batches_;
+    return;
+  }
+  const double now = static_cast<double>(rows_);
+  const Size here{.rows = rows_, .seconds = now / rows_per_second_};
+  if (shrunk_from_ && now <= kTellingStep * static_cast<double>(shrunk_from_->rows)) {
+    if (batches_of_size_ < kBatchesToJudge) return;
+    if (here.seconds > kShorterThatPays * shrunk_from_->seconds) {
+      rows_ = shrunk_from_->rows;
+      rows_per_second_ = 0;
+      shrunk_from_.reset();
+      no_shrinking_batches_ = kNoShrinkingBatches;
+      return;
+    }
+    shrunk_from_ = here;
+  }
+  if (!shrunk_from_) shrunk_from_ = here;
+  rows_ = static_cast<int64_t>(want);
+  rows_per_second_ = 0;  // of the new size alone
+  batches_of_size_ = 0;
 }
 
 void BatchSizer::Shrink(int64_t divisor) {

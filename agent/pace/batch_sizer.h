@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "absl/time/time.h"
 
@@ -11,13 +12,14 @@ namespace dunlin::agent {
 // as long. Above some 1,000 rows a larger batch is hardly faster, so the time is about harm, not
 // speed.
 //
-// A batch takes fixed + rows · cost: round trips, the commit, a turn on a busy core, and what its
-// rows cost. Both are means with forgetting (weight 0.3 for the latest); `fixed` is where the line
-// through them meets zero rows (weighted least squares), and is kept while sizes do not vary. Fewer
-// rows make only the second part shorter, so that part is never made less than half of
-// `batch_time`: or a fixed cost above it would shrink batches to one row, and a run would crawl
-// that harms no less for it. A dead band of ±20 % avoids hunting; at most ×2 a step while learning
-// and ×1.2 after; a timeout takes a quarter and forbids growth for 10 batches. Pure. One thread.
+// rate = EWMA(rows / duration, 0.3); want = rate · batch_time; a dead band of ±20 % avoids hunting;
+// at most ×2 a step while learning and ×1.2 after; a timeout takes a quarter and forbids growth for
+// 10 batches.
+//
+// Fewer rows must make shorter batches: round trips, the commit, a turn on a busy core and an index
+// that is read from the middle cost the same for one row. Where batches that are smaller by a third
+// or more are not shorter by a quarter, they get their rows back for 50 batches: at one row each a
+// run would crawl and harm no less for it. Pure. One thread.
 class BatchSizer {
  public:
   static constexpr int64_t kFirstRows = 100;
@@ -37,18 +39,23 @@ class BatchSizer {
   void Crashed();
 
  private:
+  // A size, and what batches of it took on average.
+  struct Size {
+    int64_t rows;
+    double seconds;
+  };
+
   void Shrink(int64_t divisor);
-  void Learn(double rows, double seconds);
-  // How many rows make a batch of `batch_time`, by what was learned.
-  double Wanted() const;
+  void ShrinkTo(double want);
 
   absl::Duration batch_time_;
   int64_t rows_;
-  // Weighted means of rows, seconds, rows² and rows · seconds; 0 = nothing measured yet.
-  double mean_rows_ = 0, mean_seconds_ = 0, mean_rows_squared_ = 0, mean_product_ = 0;
-  double fixed_seconds_ = 0;
+  double rows_per_second_ = 0;  // 0 = nothing measured yet
   bool learning_ = true;
   int no_growth_batches_ = 0;
+  std::optional<Size> shrunk_from_;  // not yet known whether it pays
+  int batches_of_size_ = 0;          // since the last step down
+  int no_shrinking_batches_ = 0;
 };
 
 }  // namespace dunlin::agent

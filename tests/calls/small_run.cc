@@ -130,13 +130,14 @@ class SmallRun {
                                                          .lease_ttl = kLeaseTtl,
                                                          .wait_for_store = true}));
     const auto channel = MakeChannel(absl::StrCat("127.0.0.1:", coordinator->port()));
-    DUNLIN_ASSIGN_OR_RETURN(const auto agent,
-                            agent::Agent::Make({.coordinators = {channel},
-                                                .targets = {{"app", Secret(server_.Dsn(app_))}},
-                                                .slots = 2,
-                                                .any_migration = true,
-                                                .name = "agent",
-                                                .batch_rows = kBatchRows}));
+    DUNLIN_ASSIGN_OR_RETURN(
+        const auto agent,
+        agent::Agent::Make({.coordinators = {channel},
+                            .targets = {{"app", {.dsn = Secret(server_.Dsn(app_))}}},
+                            .slots = 2,
+                            .any_migration = true,
+                            .name = "agent",
+                            .batch_rows = kBatchRows}));
     cli::Client client({channel}, "the test's coordinator");
     const absl::Status status = Drive(client, *agent);
     coordinator->Shutdown();
