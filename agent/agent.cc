@@ -55,9 +55,9 @@ struct Agent::Impl {
         client(options.coordinators),
         definitions(options.migrations_dir, options.any_migration),
         sizes(options.batch_rows) {
-    for (const auto& [name, dsn] : options.targets) {
-      sessions.emplace(name, SessionFactory(dsn, options.watch));
-      unwatched.emplace(name, SessionFactory(dsn));
+    for (const auto& [name, target] : options.targets) {
+      sessions.emplace(name, SessionFactory(target.dsn, target.pooled, options.watch));
+      unwatched.emplace(name, SessionFactory(target.dsn, target.pooled));
     }
     for (const auto& [name, factory] : unwatched) {
       monitors.push_back(std::make_unique<TargetMonitor>(name, factory, clock));
@@ -67,7 +67,7 @@ struct Agent::Impl {
         .name = options.name.empty() ? DefaultName() : options.name,
         .slots = options.slots,
         .exit_when_idle = options.exit_when_idle};
-    for (const auto& [name, dsn] : options.targets) control_options.targets.push_back(name);
+    for (const auto& [name, target] : options.targets) control_options.targets.push_back(name);
     control = std::make_unique<ControlLoop>(
         control_options, client, monitors,
         [this](std::shared_ptr<LeaseHandle> handle) { Enqueue(std::move(handle)); },
@@ -306,8 +306,8 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Make(AgentOptions options, Clock& 
   if (options.slots < 1 || options.slots > kMaxSlotsPerAgent) {
     return absl::InvalidArgumentError(absl::StrCat("--slots must be 1 to ", kMaxSlotsPerAgent));
   }
-  for (const auto& [name, dsn] : options.targets) {
-    const absl::Status valid = pg::ValidateDsn(dsn);
+  for (const auto& [name, target] : options.targets) {
+    const absl::Status valid = pg::ValidateDsn(target.dsn);
     if (!valid.ok())
       return absl::InvalidArgumentError(absl::StrCat("target ", name, ": ", valid.message()));
   }

@@ -16,11 +16,18 @@
 
 namespace dunlin::agent {
 
+// A database to work on.
+struct AgentTarget {
+  Secret dsn;
+  // Its connections go through a pooler in transaction mode.
+  bool pooled = false;
+};
+
 struct AgentOptions {
   // At least one; alike, asked in turn.
   std::vector<std::shared_ptr<grpc::Channel>> coordinators;
-  // Name → connection string.
-  std::map<std::string, Secret> targets;
+  // By name.
+  std::map<std::string, AgentTarget> targets;
   // Shards and tasks in work at once, 1 to 256.
   int slots = 4;
   // Definitions that may run are looked for here, by digest; empty = `any_migration` decides.

@@ -25,6 +25,7 @@ namespace {
 struct Flags {
   std::string coordinators;
   std::vector<std::string> targets;
+  std::vector<std::string> pooled_targets;
   int slots = 4;
   std::string migrations_dir;
   bool any_migration = false;
@@ -33,6 +34,24 @@ struct Flags {
   bool insecure = false;
   int verbosity = 0;
 };
+
+absl::Status AddTargets(const std::vector<std::string>& targets, bool pooled,
+                        AgentOptions& options) {
+  for (const std::string& target : targets) {
+    const std::pair<std::string, std::string> halves =
+        absl::StrSplit(target, absl::MaxSplits('=', 1));
+    if (halves.first.empty() || halves.second.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(pooled ? "--target-pooled" : "--target",
+                       " takes NAME=DSN, or NAME=@FILE with the connection string in a file"));
+    }
+    DUNLIN_ASSIGN_OR_RETURN(Secret dsn, ReadDsn(halves.second));
+    const AgentTarget made{.dsn = std::move(dsn), .pooled = pooled};
+    if (!options.targets.emplace(halves.first, made).second)
+      return absl::InvalidArgumentError(absl::StrCat("target ", halves.first, " is given twice"));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<AgentOptions> ToOptions(const Flags& flags) {
   AgentOptions options{
@@ -58,15 +77,8 @@ absl::StatusOr<AgentOptions> ToOptions(const Flags& flags) {
         "name the deployed migration files with --migrations-dir, or accept whatever the "
         "coordinator sends with --any-migration");
   }
-  for (const std::string& target : flags.targets) {
-    const std::pair<std::string, std::string> halves =
-        absl::StrSplit(target, absl::MaxSplits('=', 1));
-    if (halves.first.empty() || halves.second.empty()) {
-      return absl::InvalidArgumentError(
-          "--target takes NAME=DSN, or NAME=@FILE with the connection string in a file");
-    }
-    DUNLIN_ASSIGN_OR_RETURN(options.targets[halves.first], ReadDsn(halves.second));
-  }
+  DUNLIN_RETURN_IF_ERROR(AddTargets(flags.targets, false, options));
+  DUNLIN_RETURN_IF_ERROR(AddTargets(flags.pooled_targets, true, options));
   if (!flags.exit_when_idle.empty()) {
     DUNLIN_ASSIGN_OR_RETURN(options.exit_when_idle, ParseDuration(flags.exit_when_idle));
   }
@@ -112,7 +124,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "dunlin-agent 0.1.0");
   app.add_option("--coordinator", flags.coordinators, "HOST:PORT[,HOST:PORT…] of the coordinators")
       ->required();
-  app.add_option("--target", flags.targets, "NAME=DSN or NAME=@FILE; may be repeated")->required();
+  app.add_option("--target", flags.targets, "NAME=DSN or NAME=@FILE; may be repeated");
+  app.add_option("--target-pooled", flags.pooled_targets,
+                 "the same, of a database behind a pooler in transaction mode (PgBouncer)");
   app.add_option("--slots", flags.slots, "shards in work at once (1 to 256)")
       ->capture_default_str();
   app.add_option("--migrations-dir", flags.migrations_dir,

@@ -72,7 +72,7 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
 
   const auto channel = (*coordinator)->InProcessChannel();
   auto agent = agent::Agent::Make({.coordinators = {channel},
-                                   .targets = {{lock->database, *dsn}},
+                                   .targets = {{lock->database, {.dsn = *dsn}}},
                                    .slots = options.slots,
                                    .any_migration = true,
                                    .name = "local"});

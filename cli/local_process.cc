@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<LocalAgent>> LocalAgent::Make(coordinator::Coordi
   DUNLIN_RETURN_IF_ERROR(coordinator.RevokeAllLeases("another dunlin command took over"));
   DUNLIN_ASSIGN_OR_RETURN(std::unique_ptr<agent::Agent> agent,
                           agent::Agent::Make({.coordinators = {coordinator.InProcessChannel()},
-                                              .targets = {{lock.database, dsn}},
+                                              .targets = {{lock.database, {.dsn = dsn}}},
                                               .any_migration = true,
                                               .name = "local"}));
   return std::unique_ptr<LocalAgent>(new LocalAgent(std::move(lock), std::move(agent)));

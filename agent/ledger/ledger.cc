@@ -80,8 +80,7 @@ absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
     DUNLIN_ASSIGN_OR_RETURN(
         const pg::Result ended,
         second->Execute(sql::kTerminateBlockers,
-                        {absl::StrCat(connection.backend_pid()), ShardPrefix(shard.id),
-                         absl::StrCat(shard.epoch.value())}));
+                        {ShardPrefix(shard.id), absl::StrCat(shard.epoch.value())}));
     if (ended.Int(0, 0) > 0) {
       LOG(WARNING) << Event("hung_owner_terminated").Kv("shard", shard.id).Kv("epoch", shard.epoch);
     }

@@ -59,6 +59,7 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForCheck(
 absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::Open(const pg::SessionPins& pins,
                                                                      std::stop_token stop) const {
   pg::ConnectOptions options = pg::MakeSessionOptions(pins);
+  options.pooled = pooled_;
   options.watch = watch_;
   return pg::Connection::Connect(dsn_, options, stop);
 }

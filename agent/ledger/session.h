@@ -25,9 +25,9 @@ absl::Duration RowLockTimeout();
 // belong to one each.
 class SessionFactory {
  public:
-  // `watch`, if any, outlives the sessions.
-  explicit SessionFactory(Secret dsn, pg::CallWatch* watch = nullptr)
-      : dsn_(std::move(dsn)), watch_(watch) {}
+  // `pooled`: they go through a pooler in transaction mode. `watch`, if any, outlives the sessions.
+  explicit SessionFactory(Secret dsn, bool pooled = false, pg::CallWatch* watch = nullptr)
+      : dsn_(std::move(dsn)), pooled_(pooled), watch_(watch) {}
 
   // A session for a shard: its application_name names migration, shard and epoch, so that a
   // claimant can tell a hung former owner. `search_path` as SearchPathFor() makes it.
@@ -48,6 +48,7 @@ class SessionFactory {
                                                        std::stop_token stop) const;
 
   Secret dsn_;
+  bool pooled_;
   pg::CallWatch* watch_;
 };
 

@@ -315,12 +315,15 @@ FROM dunlin.shard s WHERE s.id = $1::uuid)sql"};
 // Only a backend that blocks the claimant right now, names the same shard and a lower epoch: never
 // a remembered pid, which may by now serve the application, and never a newer owner. One statement
 // decides and acts.
+// The claimant is found by its name: behind a pooler the pid that its connection knows is none of
+// the server's.
 const pg::Statement kTerminateBlockers{"d_terminate_blockers", R"sql(
 SELECT count(pg_catalog.pg_terminate_backend(a.pid))
 FROM pg_catalog.pg_stat_activity a
-WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::int))
-  AND a.application_name ~ ('^dunlin/[0-9]+/' || $2 || '/[0-9]+$')
-  AND split_part(a.application_name, '/', 4)::bigint < $3::bigint)sql"};
+WHERE a.pid IN (SELECT unnest(pg_catalog.pg_blocking_pids(me.pid)) FROM pg_catalog.pg_stat_activity me
+                WHERE me.application_name ~ ('^dunlin/[0-9]+/' || $1 || '/' || $2 || '$'))
+  AND a.application_name ~ ('^dunlin/[0-9]+/' || $1 || '/[0-9]+$')
+  AND split_part(a.application_name, '/', 4)::bigint < $2::bigint)sql"};
 
 const pg::Statement kCountShards{"d_count_shards", R"sql(
 SELECT count(*), count(*) FILTER (WHERE NOT done) FROM dunlin.shard WHERE run = $1::uuid)sql"};

@@ -65,7 +65,7 @@ extern const pg::Statement kAcceptQuarantined;  // run, ids, who, why
 extern const pg::Statement kCountQuarantined;   // run → neither done nor accepted
 extern const pg::Statement kMoveUpper;
 extern const pg::Statement kInsertChild;
-extern const pg::Statement kTerminateBlockers;  // claimant's pid, shard prefix, epoch → terminated
+extern const pg::Statement kTerminateBlockers;  // shard prefix, claimed epoch → terminated
 extern const pg::Statement kCountShards;        // run → total, undone
 extern const pg::Statement kFinishRun;
 

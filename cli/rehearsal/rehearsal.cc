@@ -122,7 +122,7 @@ absl::StatusOr<Rehearsed> Rehearse(const Secret& dsn, const std::string& databas
     DUNLIN_ASSIGN_OR_RETURN(
         const auto agent,
         agent::Agent::Make({.coordinators = {channel},
-                            .targets = {{database, dsn}},
+                            .targets = {{database, {.dsn = dsn}}},
                             .slots = options.shards,
                             .any_migration = true,
                             .name = "test",

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -96,9 +98,11 @@ struct Connection::Impl {
   std::set<std::string> prepared;
   std::vector<std::string> notices;
   CallWatch* watch = nullptr;
-  // Of Send(): its prepare's result is still to come.
-  std::string preparing;
+  // Behind a pooler: the settings of a transaction, as its first statement. Empty = not pooled.
+  std::string transaction_settings;
   absl::Status first_error;
+  // Of Send(), so far.
+  std::optional<Result> received;
 
   ~Impl() {
     if (pg != nullptr) PQfinish(pg);
@@ -153,6 +157,76 @@ struct Connection::Impl {
     // The answer of the cancelled statement tells whether it worked.
     PQcancel(cancel, error, sizeof(error));
     PQfreeCancel(cancel);
+  }
+
+  // The settings of a transaction, all in one statement.
+  std::string SettingsSql(const std::vector<std::pair<std::string, std::string>>& settings) const {
+    const auto quoted = [this](const std::string& text) {
+      char* literal = PQescapeLiteral(pg, text.data(), text.size());
+      std::string out = literal == nullptr ? "''" : literal;
+      PQfreemem(literal);
+      return out;
+    };
+    std::string sql = "SELECT ";
+    for (const auto& [name, value] : settings) {
+      absl::StrAppend(&sql, sql.size() > 7 ? ", " : "", "pg_catalog.set_config(", quoted(name),
+                      ", ", quoted(value), ", true)");
+    }
+    return sql;
+  }
+
+  // One command whose answer is awaited apart: Enter, PQsend…, End, then TakeReceived.
+  absl::Status EnterPipeline() {
+    if (broken || PQenterPipelineMode(pg) != 1) return LostByServer();
+    received.reset();
+    first_error = absl::OkStatus();
+    if (transaction_settings.empty() || PQtransactionStatus(pg) == PQTRANS_INTRANS)
+      return absl::OkStatus();
+    if (PQsendQueryParams(pg, transaction_settings.c_str(), 0, nullptr, nullptr, nullptr, nullptr,
+                          0) != 1) {
+      return LostByServer();
+    }
+    return absl::OkStatus();
+  }
+  absl::Status EndPipeline(absl::Duration deadline) {
+    if (PQpipelineSync(pg) != 1) return LostByServer();
+    return Flush(deadline);
+  }
+  // The last answer before the synchronization point, or the first error. nullopt: not there by
+  // `deadline`; when it is `must` the connection is closed instead.
+  absl::StatusOr<std::optional<Result>> TakeReceived(absl::Duration deadline,
+                                                     const std::stop_token& stop, bool must) {
+    bool cancelled = false;
+    while (true) {
+      if (must) {
+        DUNLIN_RETURN_IF_ERROR(WaitForResult(deadline, stop, cancelled));
+      } else {
+        DUNLIN_ASSIGN_OR_RETURN(const bool there, WaitUntil(deadline));
+        if (!there) return std::optional<Result>();
+      }
+      ResultPtr result(PQgetResult(pg), &PQclear);
+      if (PQstatus(pg) == CONNECTION_BAD) return first_error.ok() ? LostByServer() : first_error;
+      if (result == nullptr) continue;  // the end of one command's results
+      const ExecStatusType status = PQresultStatus(result.get());
+      if (status == PGRES_PIPELINE_SYNC) break;
+      if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+        received = Copy(result.get());
+      } else if (status != PGRES_PIPELINE_ABORTED && first_error.ok()) {
+        first_error = StatusOf(result.get());
+      }
+    }
+    if (PQexitPipelineMode(pg) != 1) return LostByServer();
+    DUNLIN_RETURN_IF_ERROR(std::exchange(first_error, absl::OkStatus()));
+    return std::exchange(received, std::nullopt);
+  }
+  absl::StatusOr<bool> WaitUntil(absl::Duration deadline) {
+    while (PQisBusy(pg) != 0) {
+      const absl::Duration wait = deadline - Now();
+      if (wait <= absl::ZeroDuration()) return false;
+      DUNLIN_ASSIGN_OR_RETURN(const bool ready, Poll(false, std::min(wait, kSlice)));
+      if (ready && PQconsumeInput(pg) == 0 && PQisBusy(pg) != 0) return LostByServer();
+    }
+    return true;
   }
 
   // Waits until a result can be taken without blocking.
@@ -280,20 +354,40 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
   if (PQsetnonblocking(impl->pg, 1) != 0) return impl->LostByServer();
   const int version = PQserverVersion(impl->pg);
   auto connection = std::unique_ptr<Connection>(new Connection(std::move(impl)));
-  std::vector<Command> commands;
-  for (const auto& [name, value] : options.settings) {
-    if (!KnownSetting(name, version)) continue;
-    commands.push_back({.statement = {.name = "", .sql = "SELECT set_config($1, $2, false)"},
-                        .parameters = {name, value}});
-  }
-  if (!commands.empty()) {
-    for (const Outcome& outcome :
-         connection->RunPipeline(commands, {.timeout = options.connect_timeout, .stop = stop})) {
-      if (!outcome.status.ok()) return Annotate(outcome.status, "setting up the session");
-    }
+  std::vector<std::pair<std::string, std::string>> settings;
+  std::copy_if(options.settings.begin(), options.settings.end(), std::back_inserter(settings),
+               [&](const auto& setting) { return KnownSetting(setting.first, version); });
+  if (options.pooled) {
+    settings.emplace_back("application_name", options.application_name);
+    connection->impl_->transaction_settings = connection->impl_->SettingsSql(settings);
+  } else {
+    DUNLIN_RETURN_IF_ERROR(connection->SetUp(settings, options.connect_timeout, stop));
   }
   connection->impl_->watch = options.watch;
   return connection;
+}
+
+absl::Status Connection::SetUp(const std::vector<std::pair<std::string, std::string>>& settings,
+                               absl::Duration timeout, std::stop_token stop) {
+  std::vector<Command> commands;
+  for (const auto& [name, value] : settings) {
+    commands.push_back({.statement = {.name = "", .sql = "SELECT set_config($1, $2, false)"},
+                        .parameters = {name, value}});
+  }
+  if (commands.empty()) return absl::OkStatus();
+  commands.push_back({.statement = {.name = "", .sql = "SELECT pg_catalog.pg_backend_pid()"}});
+  const std::vector<Outcome> outcomes = RunPipeline(commands, {.timeout = timeout, .stop = stop});
+  for (const Outcome& outcome : outcomes) {
+    if (!outcome.status.ok()) return Annotate(outcome.status, "setting up the session");
+  }
+  if (outcomes.back().result.Int(0, 0) != backend_pid()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(impl_->description,
+                     " is behind a connection pooler, where the settings of a session may be lost: "
+                     "connect directly, or give the target to the agent as --target-pooled "
+                     "NAME=DSN"));
+  }
+  return absl::OkStatus();
 }
 
 std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& commands,
@@ -308,6 +402,45 @@ std::vector<Outcome> Connection::RunPipeline(const std::vector<Command>& command
 
 std::vector<Outcome> Connection::RunUnwatched(const std::vector<Command>& commands,
                                               const CallOptions& options) {
+  return impl_->transaction_settings.empty() ? RunSent(commands, options)
+                                             : RunPooled(commands, options);
+}
+
+std::vector<Outcome> Connection::RunPooled(const std::vector<Command>& commands,
+                                           const CallOptions& options) {
+  const Command settings{.statement = {.name = "", .sql = impl_->transaction_settings}};
+  std::vector<Command> sent;
+  std::vector<size_t> positions;             // of `commands` in `sent`
+  std::vector<std::optional<size_t>> under;  // the settings sent for the transaction of each
+  bool begins = !in_transaction();
+  std::optional<size_t> current;
+  const auto set = [&] {
+    current = sent.size();
+    sent.push_back(settings);
+  };
+  for (const Command& command : commands) {
+    const bool begin = begins && absl::StartsWith(command.statement.sql, "BEGIN");
+    if (begins && !begin) set();
+    positions.push_back(sent.size());
+    sent.push_back(command);
+    sent.back().statement.name.clear();
+    if (begin) set();
+    under.push_back(current);
+    begins = command.sync_after;
+  }
+  std::vector<Outcome> answers = RunSent(sent, options);
+  std::vector<Outcome> outcomes;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    outcomes.push_back(std::move(answers[positions[i]]));
+    // Why the transaction did not run.
+    if (under[i] && !answers[*under[i]].status.ok())
+      outcomes.back().status = answers[*under[i]].status;
+  }
+  return outcomes;
+}
+
+std::vector<Outcome> Connection::RunSent(const std::vector<Command>& commands,
+                                         const CallOptions& options) {
   std::vector<Outcome> outcomes(commands.size());
   const auto fail_from = [&](size_t first, const absl::Status& status) {
     for (size_t i = first; i < outcomes.size(); ++i) outcomes[i].status = status;
@@ -450,7 +583,10 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
   absl::Duration deadline = Now() + options.timeout;
-  if (PQsendQuery(c.pg, std::string(sql).c_str()) != 1) return c.LostByServer();
+  // All of one text is one transaction, up to a COMMIT in it.
+  const std::string text =
+      absl::StrCat(c.transaction_settings.empty() ? "" : c.transaction_settings + ";\n", sql);
+  if (PQsendQuery(c.pg, text.c_str()) != 1) return c.LostByServer();
   DUNLIN_RETURN_IF_ERROR(c.Flush(deadline));
   absl::Status first_error;
   bool cancelled = false;
@@ -473,41 +609,22 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
 absl::StatusOr<Result> Connection::Describe(const Statement& statement,
                                             const CallOptions& options) {
   Impl& c = *impl_;
-  if (c.broken) return c.LostByServer();
-  absl::Duration deadline = Now() + options.timeout;
-  bool cancelled = false;
-  const auto take = [&](Result* out) -> absl::Status {
-    DUNLIN_RETURN_IF_ERROR(c.Flush(deadline));
-    absl::Status first_error;
-    while (true) {
-      DUNLIN_RETURN_IF_ERROR(c.WaitForResult(deadline, options.stop, cancelled));
-      ResultPtr result(PQgetResult(c.pg), &PQclear);
-      if (result == nullptr) break;
-      const ExecStatusType status = PQresultStatus(result.get());
-      if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-        if (out != nullptr) *out = Copy(result.get());
-      } else if (first_error.ok()) {
-        first_error = StatusOf(result.get());
-      }
-      if (PQstatus(c.pg) == CONNECTION_BAD) return c.LostByServer();
-    }
-    return first_error;
-  };
+  DUNLIN_RETURN_IF_ERROR(c.EnterPipeline());
   if (PQsendPrepare(c.pg, "", statement.sql.c_str(),
                     static_cast<int>(statement.parameter_types.size()),
-                    statement.parameter_types.data()) != 1) {
+                    statement.parameter_types.data()) != 1 ||
+      PQsendDescribePrepared(c.pg, "") != 1) {
     return c.LostByServer();
   }
-  DUNLIN_RETURN_IF_ERROR(take(nullptr));
-  if (PQsendDescribePrepared(c.pg, "") != 1) return c.LostByServer();
-  Result described;
-  DUNLIN_RETURN_IF_ERROR(take(&described));
-  return described;
+  DUNLIN_RETURN_IF_ERROR(c.EndPipeline(Now() + options.timeout));
+  DUNLIN_ASSIGN_OR_RETURN(std::optional<Result> described,
+                          c.TakeReceived(Now() + options.timeout, options.stop, true));
+  return *std::move(described);
 }
 
 absl::Status Connection::Send(const Statement& statement, const std::vector<Value>& parameters) {
   Impl& c = *impl_;
-  if (c.broken) return c.LostByServer();
+  DUNLIN_RETURN_IF_ERROR(c.EnterPipeline());
   const std::vector<const char*> values = Pointers(parameters);
   std::vector<Oid> types = statement.parameter_types;
   types.resize(values.size(), 0);
@@ -515,34 +632,11 @@ absl::Status Connection::Send(const Statement& statement, const std::vector<Valu
                         values.data(), nullptr, nullptr, 0) != 1) {
     return c.LostByServer();
   }
-  c.first_error = absl::OkStatus();
-  return c.Flush(Now() + absl::Seconds(10));
+  return c.EndPipeline(Now() + absl::Seconds(10));
 }
 
 absl::StatusOr<std::optional<Result>> Connection::Receive(absl::Duration timeout) {
-  Impl& c = *impl_;
-  const absl::Duration until = Now() + timeout;
-  std::optional<Result> taken;
-  absl::Status error;
-  while (true) {
-    while (PQisBusy(c.pg) != 0) {
-      const absl::Duration wait = until - Now();
-      if (wait <= absl::ZeroDuration()) return std::optional<Result>();
-      DUNLIN_ASSIGN_OR_RETURN(const bool ready, c.Poll(false, std::min(wait, kSlice)));
-      if (ready && PQconsumeInput(c.pg) == 0 && PQisBusy(c.pg) != 0) return c.LostByServer();
-    }
-    ResultPtr result(PQgetResult(c.pg), &PQclear);
-    if (result == nullptr) break;
-    const ExecStatusType status = PQresultStatus(result.get());
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-      taken = Copy(result.get());
-    } else if (error.ok()) {
-      error = StatusOf(result.get());
-    }
-    if (PQstatus(c.pg) == CONNECTION_BAD) return c.LostByServer();
-  }
-  if (!error.ok()) return error;
-  return taken;
+  return impl_->TakeReceived(Now() + timeout, {}, false);
 }
 
 std::vector<std::string> Connection::TakeNoticeSqlStates() {

@@ -40,6 +40,9 @@ struct ConnectOptions {
   bool read_write = true;  // target_session_attrs=read-write
   // SET at connect, in this order, as (name, value): see session.h.
   std::vector<std::pair<std::string, std::string>> settings;
+  // Behind a pooler in transaction mode, each transaction may be on another session of the server:
+  // `settings` and application_name are set in each, for it alone, and nothing is prepared by name.
+  bool pooled = false;
   // Outlives the connection. nullptr = nobody watches, as in every process that works.
   CallWatch* watch = nullptr;
 };
@@ -118,6 +121,7 @@ class Connection {
   std::vector<std::string> TakeNoticeSqlStates();
 
   bool broken() const;  // lost or closed by a deadline
+  // What the connection was told at its start; behind a pooler the pid of no process.
   int backend_pid() const;
   int server_version() const;  // 150018
   // "postgresql at 10.0.0.5:5432, database app": for messages.
@@ -132,8 +136,12 @@ class Connection {
 
  private:
   explicit Connection(std::unique_ptr<Impl> impl);
+  absl::Status SetUp(const std::vector<std::pair<std::string, std::string>>& settings,
+                     absl::Duration timeout, std::stop_token stop);
   std::vector<Outcome> RunUnwatched(const std::vector<Command>& commands,
                                     const CallOptions& options);
+  std::vector<Outcome> RunPooled(const std::vector<Command>& commands, const CallOptions& options);
+  std::vector<Outcome> RunSent(const std::vector<Command>& commands, const CallOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 
