@@ -22,6 +22,7 @@
 #include "common/fault.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/migration/undo.h"
 #include "common/pg/connection.h"
 #include "common/status_macros.h"
 
@@ -160,6 +161,14 @@ struct Agent::Impl {
     if (session == sessions.end()) {
       definition = absl::FailedPreconditionError(
           absl::StrCat("this agent has no target ", lease.run.target));
+    }
+    if (definition.ok() && lease.run.kind == RunSpec::Kind::kUndo) {
+      // The bytes are those of the migration (I9); what takes it back follows from them.
+      const std::string why = WhyNotUndoable(**definition);
+      definition = why.empty() ? absl::StatusOr<std::shared_ptr<const Definition>>(
+                                     std::make_shared<const Definition>(MakeUndo(**definition)))
+                               : absl::FailedPreconditionError(
+                                     absl::StrCat(lease.run.migration, " cannot be undone: ", why));
     }
     const bool is_task = std::holds_alternative<TaskWork>(lease.work);
     if (!definition.ok()) {

@@ -26,7 +26,10 @@ struct RunSpec {
   std::string store_id;
   std::string store_name;
   int planned_timeline = 0;  // 0 = not planned yet
-  RunId follows;             // the run whose place it takes (redo); empty = none
+  enum class Kind { kApply, kUndo };
+  Kind kind = Kind::kApply;
+  // The run whose place it takes (redo), or which it takes back (undo); empty = none.
+  RunId follows;
 };
 
 struct ShardWork {
@@ -169,6 +172,10 @@ struct VerifyResult {
 };
 struct FinalizeResult {
   bool finished = false;
+  // Of an undo: rows that were changed since and are left as they are, and some of their keys, in
+  // words.
+  int64_t rows_left = 0;
+  std::vector<std::string> some_left = {};
 };
 // What is set aside and not done, after the task.
 struct QuarantineResult {
@@ -188,11 +195,15 @@ using TaskResult =
 
 // A question to a target, or a small change of its ledger, beside the runs in work; takes no slot.
 struct ConfirmRuns {};
+// Drops the before-images and shard rows of a run that is over.
+struct ForgetRun {
+  RunId run;
+};
 struct TargetTask {
   std::string id;
   std::string target;
   std::string store_id, store_name;
-  std::variant<ConfirmRuns> request;
+  std::variant<ConfirmRuns, ForgetRun> request;
 };
 struct ConfirmedRun {
   RunId id;
@@ -203,7 +214,11 @@ struct ConfirmedRuns {
   std::vector<ConfirmedRun> runs;
   bool truncated = false;
 };
-using TargetTaskResult = std::variant<ConfirmedRuns, Problem>;
+struct ForgottenRun {
+  int64_t images = 0;
+  int64_t shards = 0;
+};
+using TargetTaskResult = std::variant<ConfirmedRuns, ForgottenRun, Problem>;
 struct TargetTaskAnswer {
   TargetIdentity from;  // without a system identifier: no server could be asked
   TargetTaskResult result;

@@ -108,6 +108,16 @@ absl::StatusOr<pb::Run> Client::RedoRun(const pb::RedoRunRequest& request) {
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::RedoRun, request, response));
   return response.run();
 }
+absl::StatusOr<pb::Run> Client::UndoRun(const pb::UndoRunRequest& request) {
+  pb::UndoRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::UndoRun, request, response));
+  return response.run();
+}
+absl::StatusOr<pb::Run> Client::ForgetRun(const pb::ForgetRunRequest& request) {
+  pb::ForgetRunResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ForgetRun, request, response));
+  return response.run();
+}
 absl::StatusOr<std::vector<pb::Run>> Client::PauseAllRuns(const pb::PauseAllRunsRequest& request) {
   pb::PauseAllRunsResponse response;
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::PauseAllRuns, request, response));

@@ -16,6 +16,24 @@
 namespace dunlin::cli {
 namespace {
 using nlohmann::json;
+
+// An undo has the name of the migration that it takes back.
+std::string TitleOf(const pb::Run& run) {
+  return run.kind() == pb::Run::KIND_UNDO ? absl::StrCat(run.migration(), " (undo)")
+                                          : run.migration();
+}
+
+// What kind of run it is, before its id.
+std::string StoryOf(const pb::Run& run) {
+  switch (run.kind()) {
+    case pb::Run::KIND_BASELINE:
+      return "recorded as done elsewhere: run ";
+    case pb::Run::KIND_UNDO:
+      return absl::StrCat("takes run ", run.follows_run_id(), " back: run ");
+    default:
+      return "run ";
+  }
+}
 }  // namespace
 
 std::string Reach(const GlobalOptions& global) {
@@ -27,7 +45,7 @@ void PrintRun(const GlobalOptions& global, const pb::Run& run) {
     std::cout << RunJson(run).dump() << "\n";
     return;
   }
-  std::cout << run.migration() << " on " << run.target() << "\n  " << ProgressLine(run) << "\n";
+  std::cout << TitleOf(run) << " on " << run.target() << "\n  " << ProgressLine(run) << "\n";
   if (const std::string reason = WaitReason(run); !reason.empty())
     std::cout << "  " << reason << "\n";
 }
@@ -75,7 +93,7 @@ int RunList(const GlobalOptions& global) {
   std::vector<std::vector<std::string>> rows = {
       {"MIGRATION", "TARGET", "STATE", "DONE", "ROWS", "STARTED", "BY"}};
   for (const pb::Run& run : *runs) {
-    rows.push_back({run.migration(), run.target(), StateName(run.state()),
+    rows.push_back({TitleOf(run), run.target(), StateName(run.state()),
                     absl::StrCat(static_cast<int>(PercentOf(run)), " %"),
                     HumanCount(run.rows_done()), TimeText(run.create_time()), run.operator_name()});
   }
@@ -102,9 +120,11 @@ int RunShow(const GlobalOptions& global, const std::string& name) {
     return kDone;
   }
   PrintRun(global, *run);
+  PrintLeft(*run);
   std::cout << "  " << run->description()
             << (run->owner().empty() ? "" : absl::StrCat(" (owner ", run->owner(), ")")) << "\n"
-            << "  run " << run->run_id() << ", digest " << run->digest().substr(0, 12) << "\n"
+            << "  " << StoryOf(*run) << run->run_id() << ", digest " << run->digest().substr(0, 12)
+            << "\n"
             << "  started by " << run->operator_name() << ", " << TimeText(run->create_time())
             << "; finished " << TimeText(run->finish_time(), run->has_finish_time()) << "\n"
             << "  " << HumanCount(run->rows_changed()) << " rows changed in "

@@ -44,6 +44,12 @@ int RunResumeAll(const GlobalOptions& global, const std::string& reason);
 int RunApprove(const GlobalOptions& global, const std::string& run, const std::string& reason);
 int RunRedo(const GlobalOptions& global, const std::string& run, const std::string& reason,
             bool apply_twice);
+struct UndoOptions {
+  std::string run, reason;
+  bool wait = false;
+};
+int RunUndo(const GlobalOptions& global, const UndoOptions& options);
+int RunForget(const GlobalOptions& global, const std::string& run, const std::string& reason);
 struct BaselineOptions {
   std::string folder = "db/data_migrations";
   std::string through;  // the last version, or its name
@@ -118,6 +124,9 @@ int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& 
 std::string Reach(const GlobalOptions& global);
 // A run as a command answers it: two lines, or an object.
 void PrintRun(const GlobalOptions& global, const pb::Run& run);
+
+// Rows that an undo has left as they are, the first ten.
+void PrintLeft(const pb::Run& run);
 
 // A command with its request id; the reason is for the log of events.
 template <typename Request>

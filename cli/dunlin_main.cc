@@ -46,6 +46,7 @@ struct Everything {
   int step = 0;
   bool all_events = false, apply_twice = false;
   BaselineOptions baseline;
+  UndoOptions undo;
   std::function<int()> chosen;
 };
 
@@ -247,6 +248,27 @@ void AddLife(CLI::App& app, Everything& all) {
   redo->callback([&all] {
     all.chosen = [&all] { return RunRedo(all.global, all.run, all.reason, all.apply_twice); };
   });
+
+  CLI::App* undo =
+      AddCommand(app, "undo",
+                 "take a run back, as its file's `undo:` says: a run of its own, which leaves, "
+                 "counts and lists "
+                 "rows that were changed since. Gates and dunlin.require() fail from then on",
+                 "dunlin undo 20261123120000 --reason 'wrong exchange rate' --wait");
+  undo->add_option("RUN", all.undo.run, "name, version or run id")->required();
+  undo->add_option("--reason", all.undo.reason, "why, for the log of events");
+  undo->add_flag("--wait", all.undo.wait, "show progress until the end; Ctrl-C detaches");
+  undo->callback([&all] { all.chosen = [&all] { return RunUndo(all.global, all.undo); }; });
+
+  CLI::App* forget = AddCommand(
+      app, "forget",
+      "drop the before-images and shard rows of a finished run in its target, to free their space; "
+      "it cannot be undone then, and its record stays",
+      "dunlin forget 20261123120000 --reason 'live for a month'");
+  forget->add_option("RUN", all.run, "name, version or run id")->required();
+  forget->add_option("--reason", all.reason, "why, for the log of events");
+  forget->callback(
+      [&all] { all.chosen = [&all] { return RunForget(all.global, all.run, all.reason); }; });
 
   CLI::App* baseline = AddCommand(
       app, "baseline",

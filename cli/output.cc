@@ -108,6 +108,8 @@ std::string ProgressLine(const v1::Run& run) {
 std::string NextCommand(const v1::Run& run, const std::string& name) {
   const bool only_quarantine =
       run.rows_quarantined() > run.rows_accepted() && run.shards().done() == run.shards().total();
+  if (run.kind() == v1::Run::KIND_UNDO && run.state() == v1::Run::STATE_FINISHED)
+    return absl::StrCat("redo ", name.empty() ? run.migration() : name);
   return absl::StrCat(only_quarantine ? "quarantine retry " : "resume ",
                       name.empty() ? run.migration() : name);
 }
@@ -187,6 +189,8 @@ json RunJson(const v1::Run& run) {
       {"digest", run.digest()},
       {"kind", absl::AsciiStrToLower(absl::StripPrefix(v1::Run::Kind_Name(run.kind()), "KIND_"))},
       {"follows_run_id", run.follows_run_id()},
+      {"rows_left", run.rows_left()},
+      {"forget_time", TimeJson(run.has_forget_time(), run.forget_time())},
       {"followed_by_run_id", run.followed_by_run_id()},
       {"superseded_by", run.superseded_by()},
       {"critical", run.critical()},
@@ -210,6 +214,7 @@ json RunJson(const v1::Run& run) {
                               {"pressure", signal.pressure()},
                               {"measured", signal.measured()}});
   }
+  out["some_left"] = std::vector<std::string>(run.some_left().begin(), run.some_left().end());
   out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
   out["parameters"] =
       std::map<std::string, std::string>(run.parameters().begin(), run.parameters().end());

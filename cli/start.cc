@@ -126,7 +126,8 @@ class Starter {
     const pb::Run& run = started.run();
     const ExitCode code = ExitCodeOf(run.state());
     const bool superseded = !run.superseded_by().empty();
-    if (code == kNotFinished && !options_.dry_run) live_.push_back(run.run_id());
+    const bool undo = run.kind() == pb::Run::KIND_UNDO;
+    if (code == kNotFinished && !undo && !options_.dry_run) live_.push_back(run.run_id());
     if (global_.json()) {
       json line = RunJson(run);
       line["created"] = started.created();
@@ -139,6 +140,16 @@ class Starter {
                               : absl::StrCat(" started on ", run.target(),
                                              options_.in_process ? "" : WaitText(run),
                                              ". Follow it: dunlin watch ", name, reach_);
+    } else if (undo) {
+      Count(Outcome::Kind::kNeedsPerson, kNeedsPerson);
+      std::cerr << "dunlin: " << run.migration()
+                << (code == kDone ? " was undone on " : " is being undone on ") << run.target()
+                << ", so it is not started"
+                << (code == kDone
+                        ? absl::StrCat(". To run it again: dunlin ", NextCommand(run, name), reach_)
+                        : WaitText(run))
+                << std::endl;
+      return;
     } else if (code == kDone || superseded) {
       Count(superseded ? Outcome::Kind::kSuperseded : Outcome::Kind::kFinished, kDone);
       if (quiet_) return;

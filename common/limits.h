@@ -16,6 +16,8 @@ inline constexpr int64_t kMaxReasonBytes = 4096;  // reasons, problems
 inline constexpr int64_t kMaxKeyBytes =
     8192;                                  // all columns of a key; btree entries end at 2,704 bytes
 inline constexpr int kMaxKeyColumns = 32;  // PostgreSQL's INDEX_MAX_KEYS
+inline constexpr int kMaxKeptColumns =
+    32;  // of `undo: {keep: …}`: a before-image is a small array of text
 inline constexpr int kMaxParameters = 64;
 inline constexpr int kMaxLabels = 32;
 inline constexpr int kMaxTargetsPerAgent = 256;

@@ -34,6 +34,11 @@ inline constexpr const char* kMutants[] = {
     "retry_not_noted",         // that it is done, in the transaction that did it
     "retry_whole_range",       // all rows up to the key
     "finish_with_quarantine",  // finalize does not look at rows that are set aside
+    // Undo
+    "undo_unfenced",               // the epochs of the run that is undone do not rise
+    "images_of_unchanged_rows",    // are kept too
+    "restore_what_was_changed",    // since, by the application
+    "image_gone_without_its_row",  // though the row could not be written
     // Leases and the store (agent/control/, coordinator/)
     "lease_by_agent_clock",        // counted from the answer on, and revived by a late heartbeat
     "rpc_without_lease",           // neither lease id nor epoch of a report is compared

@@ -14,17 +14,19 @@ OptionalKey KeyFrom(bool present, const pb::Key& key) {
 }
 
 RunSpec RunFrom(const pb::RunSpec& run) {
-  return RunSpec{.id = RunId(run.run_id()),
-                 .migration = run.migration(),
-                 .target = run.target(),
-                 .digest = run.digest(),
-                 .definition = run.definition(),
-                 .parameters = {run.parameters().begin(), run.parameters().end()},
-                 .started_at = run.started_at(),
-                 .store_id = run.store_id(),
-                 .store_name = run.store_name(),
-                 .planned_timeline = run.planned_timeline(),
-                 .follows = RunId(run.follows_run_id())};
+  return RunSpec{
+      .id = RunId(run.run_id()),
+      .migration = run.migration(),
+      .target = run.target(),
+      .digest = run.digest(),
+      .definition = run.definition(),
+      .parameters = {run.parameters().begin(), run.parameters().end()},
+      .started_at = run.started_at(),
+      .store_id = run.store_id(),
+      .store_name = run.store_name(),
+      .planned_timeline = run.planned_timeline(),
+      .kind = run.kind() == pb::RunSpec::KIND_UNDO ? RunSpec::Kind::kUndo : RunSpec::Kind::kApply,
+      .follows = RunId(run.follows_run_id())};
 }
 
 ShardWork ShardFrom(const pb::ShardLease& shard) {
@@ -214,6 +216,9 @@ absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task) {
   switch (task.request_case()) {
     case pb::TargetTask::kConfirmRuns:
       return out;
+    case pb::TargetTask::kForgetRun:
+      out.request = ForgetRun{.run = RunId(task.forget_run().run_id())};
+      return out;
     case pb::TargetTask::REQUEST_NOT_SET:
       break;
   }
@@ -280,6 +285,9 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
     out->mutable_verify()->set_found(verify->found);
   } else if (const auto* finalize = std::get_if<FinalizeResult>(&result)) {
     out->mutable_finalize()->set_finished(finalize->finished);
+    out->mutable_finalize()->set_rows_left(finalize->rows_left);
+    out->mutable_finalize()->mutable_some_left()->Assign(finalize->some_left.begin(),
+                                                         finalize->some_left.end());
   } else if (const auto* reconcile = std::get_if<ReconcileResult>(&result)) {
     for (const LedgerShard& shard : reconcile->shards)
       ShardToProto(shard, out->mutable_reconcile()->add_shards());
@@ -304,6 +312,9 @@ void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out)
       to->set_outcome(run.outcome);
       to->set_finish_age_seconds(run.finish_age_seconds);
     }
+  } else if (const auto* forgotten = std::get_if<ForgottenRun>(&result)) {
+    out->mutable_forget_run()->set_images(forgotten->images);
+    out->mutable_forget_run()->set_shards(forgotten->shards);
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

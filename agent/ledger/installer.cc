@@ -9,6 +9,7 @@
 #include "agent/ledger/ledger_mutants.h"
 #include "agent/ledger/ledger_schema.h"
 #include "agent/ledger/statements.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 
@@ -81,6 +82,32 @@ absl::StatusOr<bool> MakeWay(pg::Connection& connection, const RunSpec& run) {
   return true;
 }
 
+// What an undo begins with: the run that it takes back is over, no batch of it commits any more,
+// and gates and dunlin.require() fail from here on. Waits for a batch in flight of a zombie of it.
+absl::StatusOr<std::optional<Problem>> TakeBack(pg::Connection& connection, const RunSpec& run) {
+  const std::optional<Problem> none;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result begun,
+                          connection.Execute(sql::kRunById, {run.id.value()}));
+  if (!begun.rows.empty()) return none;  // by an earlier try
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result taken_back,
+                          connection.Execute(sql::kUndoRun, {run.follows.value()}));
+  if (taken_back.rows_affected == 0) {
+    return std::optional<Problem>(Problem{
+        .kind = Problem::Kind::kDefinition,
+        .message =
+            absl::StrCat("the ledger of target ", run.target, " has no run of ", run.migration,
+                         " that could be undone: it never changed a row there, was "
+                         "undone or forgotten, or another has taken its place")});
+  }
+  DUNLIN_RETURN_IF_ERROR(connection.Execute(sql::kLockShardsOfRun, {run.follows.value()}).status());
+  if (!DUNLIN_MUTANT("undo_unfenced")) {
+    DUNLIN_RETURN_IF_ERROR(
+        connection.Execute(sql::kFenceOffShards, {run.follows.value()}).status());
+  }
+  LOG(INFO) << Event("undo_begun").Kv("run", run.follows).Kv("by", run.id);
+  return none;
+}
+
 // Takes the place of what the migration supersedes, whatever became of that. Waits for a batch in
 // flight of a zombie of it.
 absl::Status StandInFor(pg::Connection& connection, const std::string& name) {
@@ -102,6 +129,10 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result owner, connection.Execute(sql::kOwnerOfTarget));
     return OwnedByAnother(owner, run);
   }
+  if (run.kind == RunSpec::Kind::kUndo) {
+    DUNLIN_ASSIGN_OR_RETURN(std::optional<Problem> problem, TakeBack(connection, run));
+    if (problem) return problem;
+  }
   DUNLIN_ASSIGN_OR_RETURN(const bool free, MakeWay(connection, run));
   if (!free) {
     return std::optional<Problem>(Problem{
@@ -115,11 +146,13 @@ absl::StatusOr<std::optional<Problem>> RegisterInTransaction(pg::Connection& con
     DUNLIN_RETURN_IF_ERROR(StandInFor(connection, definition.supersedes));
   DUNLIN_RETURN_IF_ERROR(
       connection
-          .Execute(sql::kInsertRun,
-                   {run.id.value(), run.migration, run.digest, run.definition,
-                    ParametersJson(run.parameters), run.store_id, identity.system_identifier,
-                    absl::StrCat(identity.timeline), run.started_at, definition.supersedes,
-                    absl::StrCat(absl::ToInt64Seconds(definition.soak))})
+          .Execute(
+              sql::kInsertRun,
+              {run.id.value(), run.migration, run.digest, run.definition,
+               ParametersJson(run.parameters), run.store_id, identity.system_identifier,
+               absl::StrCat(identity.timeline), run.started_at, definition.supersedes,
+               absl::StrCat(absl::ToInt64Seconds(definition.soak)),
+               run.kind == RunSpec::Kind::kUndo ? pg::Value(run.follows.value()) : std::nullopt})
           .status());
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result known,
                           connection.Execute(sql::kRunById, {run.id.value()}));
@@ -171,7 +204,11 @@ std::string LedgerSql(absl::string_view role) {
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.shard", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.quarantine", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.pace", to);
-    absl::StrAppend(&sql, "GRANT SELECT ON dunlin.stopped, dunlin.progress, dunlin.history", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT, DELETE ON dunlin.before_image", to);
+    absl::StrAppend(&sql,
+                    "GRANT SELECT ON dunlin.stopped, dunlin.progress, dunlin.history, "
+                    "dunlin.left_by_undo",
+                    to);
   }
   absl::StrAppend(&sql, "COMMIT;\n");
   return sql;
@@ -181,31 +218,36 @@ absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection,
                                                     const RunSpec& run) {
   const std::optional<Problem> none;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result exists, connection.Execute(sql::kLedgerVersion));
-  if (!exists.Bool(0, 0)) {
-    const absl::Status installed =
-        connection.ExecuteScript(LedgerSql(""), {.timeout = absl::Seconds(30)});
-    if (pg::SqlStateOf(installed) == "42501") {
-      DUNLIN_ASSIGN_OR_RETURN(const pg::Result role, connection.Execute(sql::kCurrentRole));
-      return std::optional<Problem>(
-          Problem{.kind = Problem::Kind::kPermission,
-                  .message = absl::StrCat(
-                      "target ", run.target, " has no schema dunlin, and role ", role.Text(0, 0),
-                      " may not make it; as the database's owner run: dunlin ledger sql --role ",
-                      role.Text(0, 0), " | psql …, then resume"),
-                  .sqlstate = "42501"});
-    }
-    if (!installed.ok()) return installed;
-    LOG(INFO) << Event("ledger_installed").Kv("target", run.target);
+  int64_t version = 0;
+  if (exists.Bool(0, 0)) {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result owner, connection.Execute(sql::kOwnerOfTarget));
+    if (std::optional<Problem> problem = OwnedByAnother(owner, run)) return problem;
+    version = owner.rows.empty() ? 0 : owner.Int(0, 2);
   }
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result owner, connection.Execute(sql::kOwnerOfTarget));
-  if (std::optional<Problem> problem = OwnedByAnother(owner, run)) return problem;
-  if (!owner.rows.empty() && owner.Int(0, 2) != kLedgerVersion) {
+  if (version > kLedgerVersion + 1) {
     return std::optional<Problem>(
         Problem{.kind = Problem::Kind::kPermission,
                 .message = absl::StrCat("schema dunlin of target ", run.target, " has version ",
-                                        owner.Int(0, 2), ", this agent knows ", kLedgerVersion,
+                                        version, ", this agent knows ", kLedgerVersion,
                                         "; use an agent of the same release")});
   }
+  if (version >= kLedgerVersion) return none;  // one that is newer by one is no trouble
+  const absl::Status installed =
+      connection.ExecuteScript(LedgerSql(""), {.timeout = absl::Seconds(30)});
+  if (pg::SqlStateOf(installed) == "42501") {
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result role, connection.Execute(sql::kCurrentRole));
+    return std::optional<Problem>(Problem{
+        .kind = Problem::Kind::kPermission,
+        .message = absl::StrCat("target ", run.target,
+                                version == 0 ? " has no schema dunlin, and role "
+                                             : " has schema dunlin of an older release, and role ",
+                                role.Text(0, 0), " may not ", version == 0 ? "make" : "upgrade",
+                                " it; as the database's owner run: dunlin ledger sql --role ",
+                                role.Text(0, 0), " | psql …, then resume"),
+        .sqlstate = "42501"});
+  }
+  if (!installed.ok()) return installed;
+  LOG(INFO) << Event("ledger_installed").Kv("target", run.target).Kv("version", kLedgerVersion);
   return none;
 }
 

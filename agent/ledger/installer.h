@@ -19,9 +19,9 @@ inline constexpr int kLedgerVersion = 1;
 // an agent of that role needs. What `dunlin ledger sql` prints.
 std::string LedgerSql(absl::string_view role);
 
-// Makes sure that the ledger is there and may be used by this store: installs it when the role may,
-// else answers a Problem that names the command to run; another store's target is a Problem too
-// (trap 20).
+// Makes sure that the ledger is there and may be used by this store: installs or
+// upgrades it when the role may, else answers a Problem that names the command to run; another
+// store's target is a Problem too (trap 20).
 absl::StatusOr<std::optional<Problem>> EnsureLedger(pg::Connection& connection, const RunSpec& run);
 
 // Inserts the run under the store's run id (again: nothing), and takes the target for the run's

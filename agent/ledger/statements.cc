@@ -166,9 +166,9 @@ WHERE store_id IS NULL OR store_id = $1::uuid)sql"};
 
 const pg::Statement kInsertRun{"d_insert_run", R"sql(
 INSERT INTO dunlin.run (id, name, digest, definition, parameters, store_id, system_identifier, timeline, started_at,
-  supersedes, soak)
+  supersedes, soak, undoes)
 VALUES ($1::uuid, $2, $3, convert_to($4, 'UTF8'), $5::jsonb, $6::uuid, $7, $8::int, $9::timestamptz, $10,
-  $11::double precision * interval '1 second')
+  $11::double precision * interval '1 second', $12::uuid)
 ON CONFLICT DO NOTHING)sql"};
 
 const pg::Statement kRunById{"d_run_by_id", R"sql(
@@ -209,6 +209,24 @@ const pg::Statement kBaselineRun{"d_baseline_run", R"sql(
 UPDATE dunlin.run SET outcome = 'baseline', note = $2, finished_at = coalesce(finished_at, clock_timestamp())
 WHERE id = $1::uuid)sql"};
 
+const pg::Statement kUndoRun{"d_undo_run", R"sql(
+UPDATE dunlin.run SET outcome = 'undone', finished_at = coalesce(finished_at, clock_timestamp()),
+  task_epoch = task_epoch + 1
+WHERE id = $1::uuid AND undoes IS NULL AND forgotten_at IS NULL AND (outcome IS NULL OR outcome = 'finished'))sql"};
+
+// What an undo did not put back: how many rows, and some of their keys.
+const pg::Statement kLeftByUndo{"d_left_by_undo", R"sql(
+SELECT (SELECT count(*) FROM dunlin.before_image WHERE run = $1::uuid), relation, key
+FROM dunlin.before_image WHERE run = $1::uuid ORDER BY relation, step, key LIMIT $2::int)sql"};
+
+const pg::Statement kForget{"d_forget", "SELECT dunlin.forget($1::uuid)"};
+const pg::Statement kImagePages{"d_image_pages", R"sql(
+SELECT pg_relation_size('dunlin.before_image') / current_setting('block_size')::bigint)sql"};
+// A part of the table at a time, by its pages: each is read once, whatever other runs have in it.
+const pg::Statement kForgetImages{"d_forget_images", R"sql(
+DELETE FROM dunlin.before_image
+WHERE run = $1::uuid AND ctid >= format('(%s,0)', $2::bigint)::tid AND ctid < format('(%s,0)', $3::bigint)::tid)sql"};
+
 // What another migration stands in for: its shards' epochs rise, so that no zombie of it passes the
 // fence.
 const pg::Statement kFenceOffShards{"d_fence_off_shards", R"sql(
@@ -226,6 +244,17 @@ const pg::Statement kBeginPlan{"d_begin_plan",
 const pg::Statement kInsertShard{"d_insert_shard", R"sql(
 INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, rows_total)
 VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7, $8::bigint))sql"};
+
+// A range in which there is nothing to do.
+const pg::Statement kInsertDoneShard{"d_insert_done_shard", R"sql(
+INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, cursor, done)
+VALUES ($1::uuid, $2::uuid, $3::int, $4, $5::text[], $6::text[], $7, $6::text[], true))sql"};
+
+// A kept column as it can be written back.
+const pg::Statement kKeptColumn{"d_kept_column", R"sql(
+SELECT quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> ''
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = $1::oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped)sql"};
 
 const pg::Statement kShardsOfRun{"d_shards_of_run", R"sql(
 SELECT id, step, relation, lower, upper, epoch, seq, cursor, rows_done, rows_changed, done, rows_total
@@ -329,7 +358,8 @@ const pg::Statement kCountShards{"d_count_shards", R"sql(
 SELECT count(*), count(*) FILTER (WHERE NOT done) FROM dunlin.shard WHERE run = $1::uuid)sql"};
 
 const pg::Statement kFinishRun{"d_finish_run", R"sql(
-UPDATE dunlin.run SET outcome = 'finished', finished_at = coalesce(finished_at, clock_timestamp())
-WHERE id = $1::uuid AND (outcome IS NULL OR outcome = 'finished'))sql"};
+UPDATE dunlin.run SET outcome = CASE WHEN undoes IS NULL THEN 'finished' ELSE 'undone' END,
+  finished_at = coalesce(finished_at, clock_timestamp())
+WHERE id = $1::uuid AND (outcome IS NULL OR outcome = 'finished' OR (outcome = 'undone' AND undoes IS NOT NULL)))sql"};
 
 }  // namespace dunlin::agent::sql

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
@@ -40,7 +41,23 @@ absl::StatusOr<std::string> WhatIsLeft(const TaskContext& context, pg::Connectio
   return std::string();
 }
 
-// Undo whatever the transaction did; the failure that led here matters more than this one's.
+// Rows that an undo has left as they are, because they were changed since.
+absl::Status TellWhatIsLeft(const TaskContext& context, pg::Connection& connection,
+                            FinalizeResult& result) {
+  constexpr int kSome = 100;
+  DUNLIN_ASSIGN_OR_RETURN(
+      const pg::Result left,
+      connection.Execute(sql::kLeftByUndo, {context.run.follows.value(), absl::StrCat(kSome)}));
+  for (size_t row = 0; row < left.rows.size(); ++row) {
+    result.rows_left = left.Int(row, 0);
+    DUNLIN_ASSIGN_OR_RETURN(const OptionalKey key, DecodeKey(left.rows[row][2]));
+    result.some_left.push_back(
+        absl::StrCat(left.Text(row, 1), " (", absl::StrJoin(key->Reveal(), ", "), ")"));
+  }
+  return absl::OkStatus();
+}
+
+// Take back whatever the transaction did; the failure that led here matters more than this one's.
 TaskResult Abandon(pg::Connection& connection, TaskResult why) {
   if (!connection.broken() && connection.in_transaction()) {
     const absl::Status rolled_back = connection.Query("ROLLBACK").status();
@@ -87,7 +104,12 @@ TaskResult RunFinalize(const TaskContext& context) {
     return std::monostate{};  // in doubt: the next task epoch settles it
   if (const absl::Status fault = DUNLIN_FAULT("agent.finalize.after_commit"); !fault.ok())
     return std::monostate{};
-  return FinalizeResult{.finished = context.task.finish};
+  FinalizeResult result{.finished = context.task.finish};
+  if (context.run.kind == RunSpec::Kind::kUndo && context.task.finish) {
+    const absl::Status told = TellWhatIsLeft(context, connection, result);
+    if (!told.ok()) return ResultFromStatus(told, "counting what was not put back");
+  }
+  return result;
 }
 
 }  // namespace dunlin::agent

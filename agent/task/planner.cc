@@ -26,6 +26,7 @@ struct PlannedShard {
   OptionalKey lower, upper;
   std::string collations;
   int64_t rows_total = 0;
+  bool nothing_to_do = false;
 };
 
 struct Plan {
@@ -86,6 +87,42 @@ absl::StatusOr<Plan> MakePlan(const TaskContext& context, pg::Connection& connec
   return plan;
 }
 
+// An undo works where the run that it takes back has: its shards, as far as they came. What they
+// did not reach has nothing to do, and is there so that the shards cover the key space (I2).
+absl::StatusOr<Plan> PlanUndo(const TaskContext& context, pg::Connection& connection,
+                              const StepDefinition& step) {
+  Plan plan;
+  DUNLIN_ASSIGN_OR_RETURN(const std::vector<LedgerShard> done,
+                          ListLedgerShards(connection, context.run.follows, step.undoes_step));
+  for (const LedgerShard& shard : done) {
+    const OptionalKey& cursor = shard.checkpoint.cursor;
+    if (step.is_once()) {
+      if (shard.done) plan.shards.push_back({});
+      continue;
+    }
+    DUNLIN_ASSIGN_OR_RETURN(const Relation relation,
+                            DescribeRelation(connection, shard.relation, step.key));
+    PlannedShard part{.relation = shard.relation,
+                      .lower = shard.lower,
+                      .upper = shard.upper,
+                      .collations = relation.collation_versions};
+    const bool partly = cursor && !shard.done;
+    if (cursor) {
+      part.upper = cursor;
+      part.rows_total = shard.checkpoint.rows_done;
+      plan.rows_total += part.rows_total;
+      plan.shards.push_back(part);
+    }
+    if (cursor && !partly) continue;
+    if (cursor) part.lower = cursor;
+    part.upper = shard.upper;
+    part.rows_total = 0;
+    part.nothing_to_do = true;
+    plan.shards.push_back(part);
+  }
+  return plan;
+}
+
 absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context,
                                                     pg::Connection& connection, const Plan& plan,
                                                     const TargetIdentity& identity) {
@@ -95,12 +132,13 @@ absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context,
                       .parameters = {run, absl::StrCat(context.task.task_epoch.value()),
                                      absl::StrCat(context.task.step)}});
   for (const PlannedShard& shard : plan.shards) {
-    commands.push_back(
-        {.statement = sql::kInsertShard,
-         .parameters = {MakeUuid(), run, absl::StrCat(context.task.step),
-                        shard.relation.empty() ? pg::Value() : pg::Value(shard.relation),
-                        EncodeKey(shard.lower), EncodeKey(shard.upper), shard.collations,
-                        absl::StrCat(shard.rows_total)}});
+    pg::Command insert{
+        .statement = shard.nothing_to_do ? sql::kInsertDoneShard : sql::kInsertShard,
+        .parameters = {MakeUuid(), run, absl::StrCat(context.task.step),
+                       shard.relation.empty() ? pg::Value() : pg::Value(shard.relation),
+                       EncodeKey(shard.lower), EncodeKey(shard.upper), shard.collations}};
+    if (!shard.nothing_to_do) insert.parameters.push_back(absl::StrCat(shard.rows_total));
+    commands.push_back(std::move(insert));
   }
   commands.push_back(
       {.statement = sql::kSetRowsTotal, .parameters = {run, absl::StrCat(plan.rows_total)}});
@@ -157,11 +195,13 @@ TaskResult RunPlan(const TaskContext& context) {
       absl::AlreadyExistsError("planned by an earlier try");
   bool planned_before = !found->empty() && !DUNLIN_MUTANT("plan_twice");
   if (!planned_before) {
-    if (context.task.step == 0 && !DUNLIN_MUTANT("barrier_not_waited")) {
+    const bool undo = context.run.kind == RunSpec::Kind::kUndo;
+    // An undo touches only what the run before it has, and that one is fenced off.
+    if (context.task.step == 0 && !undo && !DUNLIN_MUTANT("barrier_not_waited")) {
       if (std::optional<TaskResult> ended = WaitForBarrier(context, connection))
         return *std::move(ended);
     }
-    auto plan = MakePlan(context, connection, step);
+    auto plan = undo ? PlanUndo(context, connection, step) : MakePlan(context, connection, step);
     if (!plan.ok()) return ResultFromStatus(plan.status(), doing);
     if (!context.handle.Valid()) return std::monostate{};
     shards = InsertPlan(context, connection, *plan, server);

@@ -35,8 +35,9 @@ absl::Status CheckKey(const Relation& relation) {
 }
 
 // Everything that a step needs: its tables, key, and that the server takes each statement.
-absl::Status CheckStep(const TaskContext& context, pg::Connection& connection,
-                       const StepDefinition& step, const BoundParameters& parameters) {
+absl::Status CheckStep(const TaskContext& context, pg::Connection& connection, int step_index,
+                       const BoundParameters& parameters) {
+  const StepDefinition& step = context.definition.steps[static_cast<size_t>(step_index)];
   const std::vector<std::string> declared = DeclaredParameters(context.definition);
   std::vector<pg::Statement> statements;
   std::string search_path = "public, pg_temp";
@@ -49,7 +50,10 @@ absl::Status CheckStep(const TaskContext& context, pg::Connection& connection,
     DUNLIN_RETURN_IF_ERROR(CheckKey(relation));
     DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> leaves,
                             ListLeaves(connection, relation));
-    DUNLIN_ASSIGN_OR_RETURN(const StepSql sql, StepSql::Make(step, relation, declared, parameters));
+    DUNLIN_ASSIGN_OR_RETURN(const BeforeImages images,
+                            DescribeImages(connection, context.run, step_index, step, relation));
+    DUNLIN_ASSIGN_OR_RETURN(const StepSql sql,
+                            StepSql::Make(step, relation, declared, parameters, images));
     statements = sql.AllStatements();
     search_path = SearchPathFor(relation.schema_sql);
   }
@@ -118,8 +122,7 @@ TaskResult RunPreflight(const TaskContext& context) {
                                       context.run.started_at);
   if (!parameters.ok()) return ResultFromStatus(parameters.status(), "reading the parameters");
   for (size_t i = 0; i < context.definition.steps.size(); ++i) {
-    const absl::Status checked =
-        CheckStep(context, connection, context.definition.steps[i], *parameters);
+    const absl::Status checked = CheckStep(context, connection, static_cast<int>(i), *parameters);
     if (!checked.ok()) {
       return ResultFromStatus(checked, context.definition.steps.size() > 1
                                            ? absl::StrCat("checking step ", i + 1)

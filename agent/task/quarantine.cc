@@ -112,9 +112,11 @@ class Retrier {
     DUNLIN_ASSIGN_OR_RETURN(BoundParameters parameters,
                             ResolveParameters(*connection, context_.definition,
                                               context_.run.parameters, context_.run.started_at));
+    DUNLIN_ASSIGN_OR_RETURN(const BeforeImages images,
+                            DescribeImages(*connection, context_.run, row.step, step, relation));
     DUNLIN_ASSIGN_OR_RETURN(StepSql sql,
                             StepSql::Make(step, relation, DeclaredParameters(context_.definition),
-                                          std::move(parameters)));
+                                          std::move(parameters), images));
     DUNLIN_ASSIGN_OR_RETURN(const absl::Duration budget, ReadBatchBudget(*connection));
     session_ = std::make_unique<Session>(row, std::move(connection), std::move(sql),
                                          context_.definition.durability, budget);

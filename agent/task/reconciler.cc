@@ -35,7 +35,8 @@ TaskResult RunReconcile(const TaskContext& context) {
         .message = "the ledger's record of this run has another digest; the run cannot go on"};
   }
   const std::string outcome = run->rows[0][1].value_or("");
-  result.finished = outcome == "finished" || outcome == "baseline";
+  result.finished = outcome == "finished" || outcome == "baseline" ||
+                    (context.run.kind == RunSpec::Kind::kUndo && outcome == "undone");
   std::vector<pg::Result> results;
   const absl::Status committed = RunTransaction(
       connection,

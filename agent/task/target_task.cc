@@ -16,6 +16,8 @@ namespace {
 // Whoever asked waits ten seconds.
 constexpr absl::Duration kTimeout = absl::Seconds(5);
 constexpr size_t kMaxConfirmedRuns = 10'000;
+// Of before-images, in one statement: some 50,000 of them.
+constexpr int64_t kPagesPerPart = 1000;
 
 absl::StatusOr<TargetTaskResult> Run(const ConfirmRuns&, pg::Connection& connection) {
   ConfirmedRuns confirmed;
@@ -31,6 +33,25 @@ absl::StatusOr<TargetTaskResult> Run(const ConfirmRuns&, pg::Connection& connect
   }
   confirmed.truncated = confirmed.runs.size() > kMaxConfirmedRuns;
   return TargetTaskResult(std::move(confirmed));
+}
+
+absl::StatusOr<TargetTaskResult> Run(const ForgetRun& forget, pg::Connection& connection) {
+  const std::string run = forget.run.value();
+  ForgottenRun forgotten;
+  std::vector<pg::Result> results;
+  DUNLIN_RETURN_IF_ERROR(
+      RunTransaction(connection, {{.statement = sql::kForget, .parameters = {run}}}, &results));
+  forgotten.shards = results[0].Int(0, 0);
+  // No undo can begin now that would need them.
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result size, connection.Execute(sql::kImagePages));
+  for (int64_t page = 0; page < size.Int(0, 0); page += kPagesPerPart) {
+    DUNLIN_ASSIGN_OR_RETURN(
+        const pg::Result part,
+        connection.Execute(sql::kForgetImages,
+                           {run, absl::StrCat(page), absl::StrCat(page + kPagesPerPart)}));
+    forgotten.images += part.rows_affected;
+  }
+  return TargetTaskResult(forgotten);
 }
 
 }  // namespace

@@ -143,7 +143,10 @@ ShardWorker::Ended ShardWorker::Claim() {
     if (!relation.ok()) return FromStatus(relation.status(), "looking up the table");
     relation_ = *std::move(relation);
     if (Ended ended = CheckCollations(*relation_, shard.collations)) return ended;
-    sql = StepSql::Make(step_, *relation_, ParameterNames(definition_), *std::move(parameters));
+    const auto images = DescribeImages(*connection_, run, work_.step, step_, *relation_);
+    if (!images.ok()) return FromStatus(images.status(), "looking up the columns of `undo`");
+    sql = StepSql::Make(step_, *relation_, ParameterNames(definition_), *std::move(parameters),
+                        *images);
   }
   if (!sql.ok()) return FromStatus(sql.status(), "preparing the statements");
   sql_ = *std::move(sql);

@@ -63,6 +63,9 @@ std::string PlainStatementName(absl::string_view name) {
     if (absl::ConsumePrefix(&name, kind)) return numbered(kind);
   }
   if (absl::ConsumePrefix(&name, "verify")) return "verify";
+  if (absl::ConsumePrefix(&name, "remember")) return "the statement that locks rows for undo";
+  if (absl::ConsumePrefix(&name, "keep")) return "the statement that keeps before-images";
+  if (absl::ConsumePrefix(&name, "restore")) return "the statement that restores before-images";
   // The ends of batches and the estimates: what a file can get wrong in them is `where`.
   return "where";
 }
@@ -253,12 +256,47 @@ pg::Command StepSql::RowsCommand(const OptionalKey& lower, const KeyText& upper,
   return command;
 }
 
+void StepSql::MakeImages(const BeforeImages& images) {
+  // No declared parameter has a space in its name.
+  const NamedParameter run{"images run"}, step{"images step"}, relation{"images relation"};
+  constexpr pg::Oid kUuid = 2950, kInt4 = 23, kText = 25;
+  parameters_.values[run.name] = images.run;
+  parameters_.types[run.name] = kUuid;
+  parameters_.values[step.name] = absl::StrCat(images.step);
+  parameters_.types[step.name] = kInt4;
+  parameters_.values[relation.name] = relation_.name_sql;
+  parameters_.types[relation.name] = kText;
+  const std::vector<ParameterRef> more = {run, step, relation};
+  if (images.restore) {
+    RangeStatement restore = MakeRange(
+        "m_restore",
+        [&](const std::string& range, int parameters) {
+          return RestoreImagesSql(images, relation_, range, parameters + 1);
+        },
+        more);
+    restore.first.counts = restore.one_key.counts = true;
+    for (BoundStatement& statement : restore.by_common) statement.counts = true;
+    batch_.push_back(std::move(restore));
+    return;
+  }
+  remember_ = MakeRange("m_remember", [&](const std::string& range, int) {
+    return RememberImagesSql(images, relation_, range);
+  });
+  keep_ = MakeRange(
+      "m_keep",
+      [&](const std::string& range, int parameters) {
+        return KeepImagesSql(images, relation_, range, parameters + 1);
+      },
+      more);
+}
+
 absl::StatusOr<StepSql> StepSql::Make(const StepDefinition& step, const Relation& relation,
                                       const std::vector<std::string>& declared,
-                                      BoundParameters parameters) {
+                                      BoundParameters parameters, const BeforeImages& images) {
   StepSql made;
   made.relation_ = relation;
   made.parameters_ = std::move(parameters);
+  if (!images.columns.empty()) made.MakeImages(images);
   if (step.lock) {
     // Counted inside, so that no row travels.
     made.locks_.push_back(made.MakeRange("m_lock", [&](const std::string& range, int) {
@@ -306,15 +344,19 @@ absl::StatusOr<StepSql> StepSql::MakeOnce(const StepDefinition& step,
 std::vector<const BoundStatement*> StepSql::BatchStatements(const OptionalKey& lower,
                                                             const KeyText& upper) const {
   std::vector<const BoundStatement*> all;
+  if (remember_) all.push_back(&remember_->For(lower, upper));
   for (const RangeStatement& lock : locks_) all.push_back(&lock.For(lower, upper));
   for (const RangeStatement& statement : batch_) all.push_back(&statement.For(lower, upper));
+  if (keep_) all.push_back(&keep_->For(lower, upper));
   return all;
 }
 
 std::vector<const BoundStatement*> StepSql::KeyStatements() const {
   std::vector<const BoundStatement*> all;
+  if (remember_) all.push_back(&remember_->one_key);
   for (const RangeStatement& lock : locks_) all.push_back(&lock.one_key);
   for (const RangeStatement& statement : batch_) all.push_back(&statement.one_key);
+  if (keep_) all.push_back(&keep_->one_key);
   return all;
 }
 
@@ -382,6 +424,8 @@ std::vector<pg::Statement> StepSql::AllStatements() const {
   };
   for (const RangeStatement& lock : locks_) add_range(lock);
   for (const RangeStatement& statement : batch_) add_range(statement);
+  if (remember_) add_range(*remember_);
+  if (keep_) add_range(*keep_);
   if (verify_) add_range(*verify_);
   if (verify_whole_) all.push_back(verify_whole_->statement);
   for (const BoundStatement& statement : once_) all.push_back(statement.statement);

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 
 #include "agent/ledger/relation.h"
+#include "agent/work/images.h"
 #include "common/key_text.h"
 #include "common/migration/definition.h"
 #include "common/migration/sql_template.h"
@@ -62,13 +63,14 @@ class StepSql {
   // For a step over a relation.
   static absl::StatusOr<StepSql> Make(const StepDefinition& step, const Relation& relation,
                                       const std::vector<std::string>& declared,
-                                      BoundParameters parameters);
+                                      BoundParameters parameters, const BeforeImages& images = {});
   // For a `once` step.
   static absl::StatusOr<StepSql> MakeOnce(const StepDefinition& step,
                                           const std::vector<std::string>& declared,
                                           BoundParameters parameters);
 
-  // Locks (if any), then the statements of a batch over (lower, upper].
+  // Locks (if any) and the statements of a batch over (lower, upper], between what remembers and
+  // what keeps before-images.
   std::vector<const BoundStatement*> BatchStatements(const OptionalKey& lower,
                                                      const KeyText& upper) const;
   // The same over the rows of one key value; bound with it as the upper bound.
@@ -108,6 +110,7 @@ class StepSql {
   using TextOf = std::function<std::string(const std::string& range, int parameters)>;
   RangeStatement MakeRange(const std::string& name, const TextOf& text,
                            const std::vector<ParameterRef>& more = {}) const;
+  void MakeImages(const BeforeImages& images);
   absl::Status MakeBoundary(const StepDefinition& step, const std::vector<std::string>& declared);
   BoundStatement BoundaryFor(bool has_lower, const SqlTemplate* where,
                              const std::string& name) const;
@@ -121,6 +124,7 @@ class StepSql {
   bool has_where_ = false;
   std::vector<RangeStatement> locks_;
   std::vector<RangeStatement> batch_;
+  std::optional<RangeStatement> remember_, keep_;  // before-images
   std::optional<RangeStatement> verify_;
   std::optional<BoundStatement> verify_whole_;
   std::vector<BoundStatement> once_;

@@ -33,6 +33,13 @@ struct Requirement {
   std::string says;
 };
 
+// `undo:`: how a step is taken back. Exactly one of them.
+struct UndoDefinition {
+  std::vector<std::string> keep;  // columns whose before-images are kept; SQL identifiers
+  std::vector<SqlText> batch;     // written by hand, each has :batch
+  std::vector<SqlText> once;      // the same of a `once` step
+};
+
 // One part of a migration: either table + batch, or once.
 struct StepDefinition {
   // Table and batch ---------------------------------------------------------------
@@ -45,6 +52,14 @@ struct StepDefinition {
   std::optional<SqlText> verify;
   // Once --------------------------------------------------------------------------
   std::vector<SqlText> once;
+
+  // Both ------------------------------------------------------------------------
+  std::optional<UndoDefinition> undo;
+
+  // Set by MakeUndo() alone: the columns that this step puts back to their before-images, which
+  // step `undoes_step` of the migration has kept.
+  std::vector<std::string> restore;
+  int undoes_step = 0;
 
   bool is_once() const { return !once.empty(); }
   // Whether any statement names `:table`: then shards are per leaf partition (trap 3).

@@ -44,7 +44,7 @@ const FieldNames& TopFieldNames() {
         new FieldNames{.known = {"description", "owner", "target", "depends_on", "supersedes",
                                  "requires", "idempotent", "critical", "parameters", "limits",
                                  "on_pressure", "windows", "durability", "soak", "labels", "steps"},
-                       .later = {"undo", "transform", "schemas", "priority"},
+                       .later = {"transform", "schemas", "priority"},
                        .top_only = {}};
     made->known.insert(made->known.end(), StepFieldNames().begin(), StepFieldNames().end());
     return made;

@@ -50,6 +50,99 @@ void CheckPlaceholder(const YamlField& field, absl::string_view name, Placeholde
   }
 }
 
+// Where `undo:` stands, and what it may hold there.
+class UndoReader {
+ public:
+  UndoReader(const YamlField& field, bool of_once, bool per_leaf,
+             const std::vector<std::string>& parameters, ProblemList& problems)
+      : field_(field),
+        of_once_(of_once),
+        per_leaf_(per_leaf),
+        parameters_(parameters),
+        problems_(problems) {}
+
+  std::optional<UndoDefinition> Read() {
+    if (!field_.value.IsMap()) {
+      AddWrongType(field_, Expected(), problems_);
+      return std::nullopt;
+    }
+    const FieldNames names = {.known = of_once_ ? std::vector<std::string>{"once"}
+                                                : std::vector<std::string>{"keep", "batch"},
+                              .later = {},
+                              .top_only = {}};
+    const Fields fields = ReadFields(field_.value, field_.path, names, problems_);
+    if (fields.size() != 1) {
+      problems_.Add(field_.value.Mark(), field_.path, absl::StrCat("expected ", Expected()));
+      return std::nullopt;
+    }
+    UndoDefinition undo;
+    if (const YamlField* keep = Find(fields, "keep")) ReadColumns(*keep, undo.keep);
+    if (const YamlField* batch = Find(fields, "batch"))
+      ReadStatements(*batch, Placeholder::kRequired, undo.batch);
+    if (const YamlField* once = Find(fields, "once"))
+      ReadStatements(*once, Placeholder::kForbidden, undo.once);
+    return undo;
+  }
+
+ private:
+  std::string Expected() const {
+    return of_once_ ? "once: [statements that take the step back]"
+                    : "keep: [columns], or batch: [statements that take a batch back]";
+  }
+
+  void ReadColumns(const YamlField& field, std::vector<std::string>& columns) {
+    const auto items = ReadList(field, "a list of columns, such as [status]", true, problems_);
+    if (!items) return;
+    if (items->empty() || items->size() > static_cast<size_t>(kMaxKeptColumns)) {
+      return problems_.Add(field.value.Mark(), field.path,
+                           absl::StrCat("expected 1 to ", kMaxKeptColumns, " columns"));
+    }
+    for (const YamlField& item : *items) {
+      const std::optional<std::string> text = ReadText(item, problems_);
+      if (!text) continue;
+      const auto names = ParseIdentifier(*text);
+      if (!names.ok()) {
+        problems_.Add(item.value.Mark(), item.path, std::string(names.status().message()));
+      } else if (names->size() != 1) {
+        problems_.Add(item.value.Mark(), item.path,
+                      absl::StrCat("expected the name of a column, found ", Found(item.value)));
+      } else if (std::find(columns.begin(), columns.end(), *text) != columns.end()) {
+        problems_.Add(item.value.Mark(), item.path,
+                      absl::StrCat("column ", *text, " stands twice in the list"));
+      } else {
+        columns.push_back(*text);
+      }
+    }
+  }
+
+  void ReadStatements(const YamlField& field, Placeholder batch, std::vector<SqlText>& out) {
+    const auto items = ReadList(field, "a statement or a list of them", true, problems_);
+    if (!items) return;
+    if (items->empty())
+      problems_.Add(field.value.Mark(), field.path, "the list is empty; expected a statement");
+    for (const YamlField& item : *items) {
+      auto checked =
+          ReadStatement(item,
+                        {.batch = batch,
+                         .table = batch == Placeholder::kForbidden ? batch : Placeholder::kAllowed},
+                        parameters_, problems_);
+      if (!checked) continue;
+      if (per_leaf_ && !checked->parsed.uses_table()) {
+        problems_.Add(item.value.Mark(), item.path,
+                      "the batch names :table, so this statement, which names the table itself, "
+                      "would run once for each leaf partition; write :table here too");
+      }
+      out.push_back(std::move(checked->text));
+    }
+  }
+
+  const YamlField& field_;
+  const bool of_once_;
+  const bool per_leaf_;
+  const std::vector<std::string>& parameters_;
+  ProblemList& problems_;
+};
+
 // Reads the parts of a step that works in batches.
 class BatchStepReader {
  public:
@@ -65,6 +158,10 @@ class BatchStepReader {
     ReadLock();
     ReadVerify();
     CheckTablePlaceholder();
+    if (const YamlField* undo = Find(fields_, "undo")) {
+      step_.undo =
+          UndoReader(*undo, false, step_.uses_table_placeholder, parameters_, problems_).Read();
+    }
     return std::move(step_);
   }
 
@@ -234,7 +331,7 @@ StepDefinition ReadOnceStep(const Fields& fields, const std::vector<std::string>
   const YamlField& once = fields.at("once");
   for (const std::string& name : StepFieldNames()) {
     const YamlField* other = Find(fields, name);
-    if (other == nullptr || name == "once") continue;
+    if (other == nullptr || name == "once" || name == "undo") continue;
     problems.Add(other->key.Mark(), other->path,
                  absl::StrCat(name,
                               " cannot stand beside once, which runs its statements in one "
@@ -251,14 +348,16 @@ StepDefinition ReadOnceStep(const Fields& fields, const std::vector<std::string>
                       parameters, problems);
     if (checked) step.once.push_back(std::move(checked->text));
   }
+  if (const YamlField* undo = Find(fields, "undo"))
+    step.undo = UndoReader(*undo, true, false, parameters, problems).Read();
   return step;
 }
 
 }  // namespace
 
 const std::vector<std::string>& StepFieldNames() {
-  static const auto* const names =
-      new std::vector<std::string>{"table", "key", "batch", "where", "lock", "verify", "once"};
+  static const auto* const names = new std::vector<std::string>{"table", "key",    "batch", "where",
+                                                                "lock",  "verify", "once",  "undo"};
   return *names;
 }
 

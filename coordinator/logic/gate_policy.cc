@@ -126,6 +126,15 @@ GateDecision DecideGate(const GateFacts& facts) {
                                facts.target.empty() ? "" : absl::StrCat(" on ", facts.target),
                                ". Start it: dunlin up"));
   }
+  if (facts.undo) {
+    return Answer(
+        Verdict::kNeedsPerson,
+        *facts.state == RunState::kFinished
+            ? absl::StrCat(Subject(facts), " was undone on ", facts.target,
+                           ". To run it again: dunlin redo ", facts.migration)
+            : absl::StrCat(Subject(facts), " is being undone on ", facts.target, " (",
+                           ToText(*facts.state), "). See how far: dunlin show ", facts.migration));
+  }
   if (!facts.file_digest.empty() && facts.file_digest != facts.digest) {
     return Answer(
         Verdict::kNeedsPerson,

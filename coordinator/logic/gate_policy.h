@@ -18,6 +18,7 @@ struct GateFacts {
   absl::Time now;
 
   std::optional<RunState> state;  // of its newest run; absent = never started
+  bool undo = false;              // and that one takes it back
   std::string reason;             // what it waits for, or why it ended
   bool needs_person = false;      // what a PENDING run waits for does not come by itself
   bool only_set_aside = false;    // everything is done but rows in quarantine

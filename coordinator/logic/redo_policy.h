@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "coordinator/logic/run_state.h"
 
 namespace dunlin::coordinator {
@@ -9,6 +11,7 @@ struct RedoFacts {
   RunState state = RunState::kFinished;
   RunKind kind = RunKind::kApply;
   bool any_batch_committed = false;
+  int64_t rows_left = 0;     // of an undo: what it did not put back
   bool idempotent = false;   // its file says so
   bool apply_twice = false;  // the operator does
 };

@@ -87,10 +87,20 @@ std::optional<RunState> RunStateFromText(absl::string_view text) {
   return std::nullopt;
 }
 
-std::string ToText(RunKind kind) { return kind == RunKind::kBaseline ? "baseline" : "apply"; }
+std::string ToText(RunKind kind) {
+  switch (kind) {
+    case RunKind::kApply:
+      return "apply";
+    case RunKind::kBaseline:
+      return "baseline";
+    case RunKind::kUndo:
+      return "undo";
+  }
+  return "unknown";
+}
 
 std::optional<RunKind> RunKindFromText(absl::string_view text) {
-  for (const RunKind kind : {RunKind::kApply, RunKind::kBaseline}) {
+  for (const RunKind kind : {RunKind::kApply, RunKind::kBaseline, RunKind::kUndo}) {
     if (text == ToText(kind)) return kind;
   }
   return std::nullopt;

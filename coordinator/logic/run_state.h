@@ -25,7 +25,7 @@ std::string ToText(RunState state);
 std::optional<RunState> RunStateFromText(absl::string_view text);
 
 // What a run is for. "apply" …: as the store keeps it.
-enum class RunKind { kApply, kBaseline };
+enum class RunKind { kApply, kBaseline, kUndo };
 std::string ToText(RunKind kind);
 std::optional<RunKind> RunKindFromText(absl::string_view text);
 

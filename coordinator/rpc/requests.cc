@@ -194,6 +194,10 @@ absl::Status CheckRequest(const pb::ApproveRunRequest& request) { return CheckRu
 
 absl::Status CheckRequest(const pb::RedoRunRequest& request) { return CheckRunCommand(request); }
 
+absl::Status CheckRequest(const pb::UndoRunRequest& request) { return CheckRunCommand(request); }
+
+absl::Status CheckRequest(const pb::ForgetRunRequest& request) { return CheckRunCommand(request); }
+
 absl::Status CheckRequest(const pb::ThrottleRunRequest& request) {
   DUNLIN_RETURN_IF_ERROR(CheckRunCommand(request));
   return CheckLimits(request);

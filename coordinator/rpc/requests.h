@@ -39,6 +39,8 @@ absl::Status CheckRequest(const pb::ResumeRunRequest& request);
 absl::Status CheckRequest(const pb::CancelRunRequest& request);
 absl::Status CheckRequest(const pb::ApproveRunRequest& request);
 absl::Status CheckRequest(const pb::RedoRunRequest& request);
+absl::Status CheckRequest(const pb::UndoRunRequest& request);
+absl::Status CheckRequest(const pb::ForgetRunRequest& request);
 absl::Status CheckRequest(const pb::ThrottleRunRequest& request);
 absl::Status CheckRequest(const pb::PauseAllRunsRequest& request);
 absl::Status CheckRequest(const pb::ResumeAllRunsRequest& request);

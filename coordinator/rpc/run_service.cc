@@ -58,6 +58,20 @@ class RunServiceImpl final
       return absl::OkStatus();
     });
   }
+  grpc::Status UndoRun(grpc::ServerContext* context, const pb::UndoRunRequest* request,
+                       pb::UndoRunResponse* response) override {
+    return Serve(context, "UndoRun", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.UndoRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status ForgetRun(grpc::ServerContext* context, const pb::ForgetRunRequest* request,
+                         pb::ForgetRunResponse* response) override {
+    return Serve(context, "ForgetRun", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.ForgetRun(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
   grpc::Status PauseAllRuns(grpc::ServerContext* context, const pb::PauseAllRunsRequest* request,
                             pb::PauseAllRunsResponse* response) override {
     return Serve(context, "PauseAllRuns", *request, [&]() -> absl::Status {

@@ -157,6 +157,8 @@ absl::Status Store::FillRunSpec(const RunEditor& run, agent_pb::RunSpec* spec) {
   spec->set_store_name(name_);
   spec->set_planned_timeline(run.planned_timeline);
   spec->set_follows_run_id(run.follows);
+  spec->set_kind(run.kind == RunKind::kUndo ? agent_pb::RunSpec::KIND_UNDO
+                                            : agent_pb::RunSpec::KIND_APPLY);
   return absl::OkStatus();
 }
 

@@ -119,6 +119,11 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   run->set_kind(kind);
   run->set_follows_run_id(result.Text(row, 39));
   run->set_followed_by_run_id(result.Text(row, 40));
+  run->set_rows_left(result.Int(row, 41));
+  std::vector<std::string> some_left;
+  DUNLIN_RETURN_IF_ERROR(ArrayToColumns(columns[42], some_left));
+  run->mutable_some_left()->Assign(some_left.begin(), some_left.end());
+  SetTime(columns[43], &pb::Run::mutable_forget_time, run);
   const auto definition =
       ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
   if (definition.ok()) {

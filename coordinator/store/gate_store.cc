@@ -49,6 +49,7 @@ void FillRunFacts(const pb::Run& run, GateFacts& facts) {
                  : !run.reason().empty() ? run.reason()
                                          : run.throttled_reason();
   facts.digest = run.digest();
+  facts.undo = run.kind() == pb::Run::KIND_UNDO;
   facts.only_set_aside =
       run.rows_quarantined() > run.rows_accepted() && run.shards().done() == run.shards().total();
   if (run.rows_total() > 0) {

@@ -1,6 +1,7 @@
 // A critical run's approval, and runs that are done again.
 #include "absl/strings/str_cat.h"
 
+#include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
 #include "coordinator/logic/redo_policy.h"
@@ -17,6 +18,7 @@ absl::Status RefuseTwice(const RunEditor& run) {
       absl::PermissionDeniedError(absl::StrCat(
           run.migration,
           run.kind == RunKind::kBaseline ? " is recorded as done elsewhere on "
+          : run.kind == RunKind::kUndo   ? " was not undone completely on "
                                          : " has changed rows on ",
           run.target,
           ", and its file does not say `idempotent: true`: doing it again would apply it to those "
@@ -68,13 +70,17 @@ absl::StatusOr<pb::RedoRunResponse> Store::RedoRun(const pb::RedoRunRequest& req
         DUNLIN_ASSIGN_OR_RETURN(const std::string id, ResolveRun(tx, request.run()));
         DUNLIN_ASSIGN_OR_RETURN(const RunEditor peek, RunEditor::Lock(tx, id));
         DUNLIN_RETURN_IF_ERROR(MayResume(tx, peek));
-        DUNLIN_ASSIGN_OR_RETURN(const Definition* definition, peek.definition());
+        DUNLIN_ASSIGN_OR_RETURN(
+            const Definition definition,
+            ParseMigrationOrError(peek.migration + ".yaml", peek.definition_bytes));
         DUNLIN_ASSIGN_OR_RETURN(const pg::Result committed,
                                 tx.Query(sql::kAnyBatchCommitted, {id}));
+        DUNLIN_ASSIGN_OR_RETURN(const pg::Result undo, tx.Query(sql::kUndoOf, {id}));
         switch (DecideRedo({.state = peek.state,
                             .kind = peek.kind,
                             .any_batch_committed = committed.Bool(0, 0),
-                            .idempotent = definition->idempotent,
+                            .rows_left = undo.Int(0, 0),
+                            .idempotent = definition.idempotent,
                             .apply_twice = request.apply_twice()})) {
           case RedoDecision::kRefuseInWork:
             return WrongState(peek, "it must have ended before it is done again",
@@ -86,7 +92,7 @@ absl::StatusOr<pb::RedoRunResponse> Store::RedoRun(const pb::RedoRunRequest& req
             break;
         }
         DUNLIN_ASSIGN_OR_RETURN(const pg::Result former, tx.Query(sql::kStartedWith, {id}));
-        if (definition->critical && request.reason().empty()) {
+        if (definition.critical && request.reason().empty()) {
           return WithReason(
               absl::PermissionDeniedError(absl::StrCat(
                   peek.migration,
@@ -99,7 +105,7 @@ absl::StatusOr<pb::RedoRunResponse> Store::RedoRun(const pb::RedoRunRequest& req
                           .bytes = peek.definition_bytes,
                           .parameters_json = peek.parameters_json,
                           .place = former.Text(0, 0),
-                          .definition = *definition,
+                          .definition = definition,
                           .operator_name = request.operator_name(),
                           .reason = request.reason(),
                           .follows = id};

@@ -49,6 +49,18 @@ absl::StatusOr<bool> SameKey(const pg::Value& stored, bool present, const agent_
                     key.column_text().end());
 }
 
+absl::Status FinishUndo(Transaction& tx, RunEditor& run, const agent_pb::FinalizeResult& result) {
+  DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kTellLeft, {run.id, absl::StrCat(result.rows_left()),
+                                                 pg::EncodeTextArray({result.some_left().begin(),
+                                                                      result.some_left().end()})}));
+  return run.ChangeState(
+      RunState::kFinished,
+      {.reason = result.rows_left() == 0
+                     ? "everything is as it was before"
+                     : absl::StrCat(result.rows_left(),
+                                    " rows were changed since, and are left as they are")});
+}
+
 // What a problem means for the run; the lease has been given back already.
 absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Problem& problem,
                           const std::string& shard) {
@@ -292,6 +304,8 @@ absl::Status Store::ApplyTaskResult(Transaction& tx, RunEditor& run, const pg::R
       return done(request.verify().found());
     case agent_pb::CompleteTaskRequest::kFinalize:
       DUNLIN_RETURN_IF_ERROR(done(0));
+      if (request.finalize().finished() && run.kind == RunKind::kUndo)
+        return FinishUndo(tx, run, request.finalize());
       if (request.finalize().finished()) return run.ChangeState(RunState::kFinished, {});
       run.finalize_phase = static_cast<int>(FinalizePhase::kVerify);
       return absl::OkStatus();

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/migration/parser.h"
 #include "common/migration/sql_template.h"
+#include "common/migration/undo.h"
 #include "common/pg/error.h"
 #include "common/status_macros.h"
 #include "coordinator/store/statements.h"
@@ -104,6 +105,7 @@ absl::StatusOr<const Definition*> RunEditor::definition() const {
   if (definition_ == nullptr) {
     DUNLIN_ASSIGN_OR_RETURN(Definition parsed,
                             ParseMigrationOrError(migration + ".yaml", definition_bytes));
+    if (kind == RunKind::kUndo) parsed = MakeUndo(parsed);
     definition_ = std::make_shared<const Definition>(std::move(parsed));
   }
   return definition_.get();
@@ -238,7 +240,7 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
   }
   if (state == RunState::kPending && !preflight_passed) {
     DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
-    DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, kind == RunKind::kBaseline
+    DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, kind != RunKind::kApply
                                                     ? WaitForAgent(*tx_, target)
                                                     : WhatRunWaitsFor(*tx_, id, target, *parsed));
     facts.waits_for = wait.sentence;

@@ -58,6 +58,7 @@ class RunEditor {
   // that may have emitted an event: an event without its revision in the row would block the run.
   absl::Status Save();
 
+  // What the run executes: of an undo, what takes the file's migration back.
   absl::StatusOr<const Definition*> definition() const;
 
   // Whether anything of it may be leased: a run in work, or a FINISHED one whose target has failed

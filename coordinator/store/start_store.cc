@@ -214,7 +214,11 @@ absl::Status Store::CreateRun(Transaction& tx, const NewRun& made, const Caller&
        .actor = made.operator_name,
        .reason = made.reason,
        .peer = caller.peer,
-       .old_value = made.follows.empty() ? "" : absl::StrCat("takes the place of ", made.follows),
+       .old_value =
+           made.follows.empty()
+               ? ""
+               : absl::StrCat(made.kind == RunKind::kUndo ? "takes back " : "takes the place of ",
+                              made.follows),
        .new_value = absl::StrCat(made.kind == RunKind::kApply ? "" : ToText(made.kind) + ", ",
                                  "digest ", made.digest.substr(0, 12))}));
   DUNLIN_RETURN_IF_ERROR(run.Settle());
@@ -247,7 +251,9 @@ absl::Status Store::StartInTransaction(Transaction& tx, const pb::StartRunReques
                             tx.Query(sql::kAnyBatchCommitted, {old_run->id}));
     facts.state = old_run->state;
     facts.same_digest = old_run->digest == made.digest;
-    facts.any_batch_committed = committed.Bool(0, 0);
+    // An undo takes back what its migration has changed, though it may have found nothing to put
+    // back.
+    facts.any_batch_committed = committed.Bool(0, 0) || old_run->kind == RunKind::kUndo;
   }
   switch (DecideStart(facts)) {
     case StartDecision::kKnown:

@@ -114,14 +114,14 @@ WITH RECURSIVE chain(name, n) AS (
   UNION ALL
   SELECT s.migration, c.n + 1 FROM chain c JOIN dunlin_store.run s
     ON s.supersedes = c.name AND s.target = $2 AND NOT s.void WHERE c.n < 100)
-SELECT r.id, r.migration, r.state FROM chain c JOIN dunlin_store.run r
+SELECT r.id, r.migration, r.state, r.kind FROM chain c JOIN dunlin_store.run r
   ON r.migration = c.name AND r.target = $2 AND NOT r.void
 ORDER BY c.n DESC, r.created_at DESC LIMIT 1)sql"};
 // The first run of an earlier place on the same target that is not FINISHED: the newest of its
 // migration, and nothing stands in for it.
 const S kEarlierUnfinished{"s_earlier_unfinished", R"sql(
-SELECT e.migration, e.state FROM dunlin_store.run r JOIN dunlin_store.run e ON e.target = r.target
-WHERE r.id = $1::uuid AND (e.place, e.migration) < (r.place, r.migration) AND e.state <> 'FINISHED' AND NOT e.void
+SELECT e.migration, e.state, e.kind FROM dunlin_store.run r JOIN dunlin_store.run e ON e.target = r.target
+WHERE r.id = $1::uuid AND (e.place, e.migration) < (r.place, r.migration) AND (e.state <> 'FINISHED' OR e.kind = 'undo') AND NOT e.void
   AND e.migration <> r.migration
   AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.migration = e.migration AND n.target = e.target
                     AND NOT n.void AND n.created_at > e.created_at)
@@ -147,9 +147,17 @@ const S kRunsToPause{"s_runs_to_pause", R"sql(
 SELECT id FROM dunlin_store.run WHERE state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING') ORDER BY id)sql"};
 const S kRunsPausedWithAll{"s_runs_paused_with_all", R"sql(
 SELECT id FROM dunlin_store.run WHERE paused_with_all AND state IN ('PAUSING', 'PAUSED') ORDER BY id)sql"};
+const S kTellLeft{"s_tell_left", R"sql(
+UPDATE dunlin_store.run SET rows_left = $2::bigint, some_left = $3::text[] WHERE id = $1::uuid)sql"};
+const S kUndoOf{"s_undo_of", R"sql(
+SELECT rows_left, forgotten_at IS NOT NULL FROM dunlin_store.run WHERE id = $1::uuid)sql"};
+const S kOpenUndoOf{"s_open_undo_of", R"sql(
+SELECT id FROM dunlin_store.run WHERE follows = $1::uuid AND kind = 'undo' AND state <> 'FINISHED' AND NOT void)sql"};
+const S kMarkForgotten{"s_mark_forgotten", R"sql(
+UPDATE dunlin_store.run SET forgotten_at = clock_timestamp() WHERE id = $1::uuid AND forgotten_at IS NULL)sql"};
 const S kMarkVoid{"s_mark_void", "UPDATE dunlin_store.run SET void = true WHERE id = $1::uuid"};
 const S kMarkConfirmed{"s_mark_confirmed", R"sql(
-UPDATE dunlin_store.run SET confirmed = CASE kind WHEN 'baseline' THEN kind ELSE 'finished' END, confirmed_at = clock_timestamp(),
+UPDATE dunlin_store.run SET confirmed = CASE kind WHEN 'baseline' THEN 'baseline' WHEN 'undo' THEN 'undone' ELSE 'finished' END, confirmed_at = clock_timestamp(),
   confirmed_finish_at = coalesce(finished_at, clock_timestamp()) WHERE id = $1::uuid)sql"};
 
 const S kInsertTask{"s_insert_task", R"sql(
@@ -200,7 +208,7 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
   "coalesce((SELECT n.migration FROM dunlin_store.run n WHERE n.supersedes = r.migration AND n.target = r.target "       \
   "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by, " \
   "r.kind, coalesce(r.follows::text, ''), coalesce((SELECT n.id::text FROM dunlin_store.run n WHERE n.migration = r.migration " \
-  "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at ORDER BY n.created_at DESC LIMIT 1), '') " \
+  "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at ORDER BY n.created_at DESC LIMIT 1), ''), r.rows_left, r.some_left, " DUNLIN_TIME("r.forgotten_at") " " \
   "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
   "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \

@@ -18,7 +18,7 @@ extern const pg::Statement kRunFacts, kAgentsOfTarget;
 // order and outcomes
 extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSupersededBy, kWhatReplaced,
     kMarkVoid, kNewestRunBeside, kStartedWith, kApproval, kApprove, kRunsToPause,
-    kRunsPausedWithAll, kMarkConfirmed;
+    kRunsPausedWithAll, kTellLeft, kUndoOf, kOpenUndoOf, kMarkForgotten, kMarkConfirmed;
 // gates and what is asked of targets
 extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kAskTarget,
     kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns, kPruneTargetTasks;

@@ -82,6 +82,10 @@ class Store {
                                                     const Caller& caller);
   absl::StatusOr<pb::RedoRunResponse> RedoRun(const pb::RedoRunRequest& request,
                                               const Caller& caller);
+  absl::StatusOr<pb::UndoRunResponse> UndoRun(const pb::UndoRunRequest& request,
+                                              const Caller& caller);
+  absl::StatusOr<pb::ForgetRunResponse> ForgetRun(const pb::ForgetRunRequest& request,
+                                                  const Caller& caller);
   absl::StatusOr<pb::PauseAllRunsResponse> PauseAllRuns(const pb::PauseAllRunsRequest& request,
                                                         const Caller& caller);
   absl::StatusOr<pb::ResumeAllRunsResponse> ResumeAllRuns(const pb::ResumeAllRunsRequest& request,
@@ -184,6 +188,8 @@ class Store {
   // Takes the latest server of a target down; a failover revokes the leases of its runs and marks
   // them for reconcile. A transaction of its own, since it locks all of them.
   absl::Status NoteTarget(const agent_pb::TargetIdentity& seen);
+  absl::Status ApplyForgotten(Transaction& tx, const std::string& run_id,
+                              const agent_pb::CompleteTargetTaskRequest& answer);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
                            const std::vector<std::string>& targets, int& left);
   absl::StatusOr<LeaseDemand> DemandOf(Transaction& tx, RunEditor& run);

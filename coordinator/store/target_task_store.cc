@@ -64,6 +64,11 @@ absl::Status Store::CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest
     if (from == IdentityVerdict::kLeftBehind) return absl::OkStatus();
     if (request.has_confirm_runs())
       DUNLIN_RETURN_IF_ERROR(ApplyConfirmedRuns(tx, target, request.confirm_runs()));
+    agent_pb::TargetTask asked;
+    if (!asked.ParseFromString(absl::HexStringToBytes(task.Text(0, 2))))
+      return absl::DataLossError("a question to a target cannot be read");
+    if (asked.has_forget_run())
+      DUNLIN_RETURN_IF_ERROR(ApplyForgotten(tx, asked.forget_run().run_id(), request));
     if (request.has_problem()) {
       LOG(WARNING) << Event("target_task_failed")
                           .Kv("target", target)

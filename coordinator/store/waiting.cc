@@ -15,8 +15,15 @@ bool PassesByItself(const std::string& state) {
   return state != "PAUSED" && state != "FAILED" && state != "CANCELLED";
 }
 
-// `state`: of the run that is waited for.
-RunWait WaitFor(const std::string& name, const std::string& state) {
+// `state` and `kind`: of the run that is waited for.
+RunWait WaitFor(const std::string& name, const std::string& state, const std::string& kind) {
+  if (kind == "undo") {
+    return {.sentence = absl::StrCat("waits for ", name, ", which ",
+                                     state == "FINISHED" ? "was undone" : "is being undone",
+                                     "; to run it again: dunlin redo ", name,
+                                     "; or give what replaces it `supersedes: ", name, "`"),
+            .needs_person = true};
+  }
   if (PassesByItself(state))
     return {.sentence = absl::StrCat("waits for ", name, ", which is ", state)};
   return {.sentence = absl::StrCat("waits for ", name, ", which is ", state,
@@ -33,7 +40,8 @@ absl::StatusOr<RunWait> WaitForDependencies(Transaction& tx, const std::string& 
                          absl::StrCat("waits for ", dependency, ", which was never started on ",
                                       target, "; start it: dunlin up")};
     }
-    if (found.Text(0, 2) != "FINISHED") return WaitFor(found.Text(0, 1), found.Text(0, 2));
+    if (found.Text(0, 2) != "FINISHED" || found.Text(0, 3) == "undo")
+      return WaitFor(found.Text(0, 1), found.Text(0, 2), found.Text(0, 3));
   }
   return RunWait();
 }
@@ -64,7 +72,7 @@ absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_
   } else {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result earlier, tx.Query(sql::kEarlierUnfinished, {run_id}));
     if (!earlier.rows.empty()) {
-      wait = WaitFor(earlier.Text(0, 0), earlier.Text(0, 1));
+      wait = WaitFor(earlier.Text(0, 0), earlier.Text(0, 1), earlier.Text(0, 2));
       absl::StrAppend(
           &wait.sentence,
           " (runs begin in version order; `depends_on: []` in the file says otherwise)");

@@ -175,7 +175,9 @@ void AgentTest::Prepare(const LedgerShard& shard, Claimed& claimed) {
       ResolveParameters(*claimed.connection, definition_, run_.parameters, run_.started_at);
   auto relation = DescribeRelation(*claimed.connection, shard.relation, step.key);
   EXPECT_TRUE(parameters.ok() && relation.ok()) << parameters.status() << relation.status();
-  auto sql = StepSql::Make(step, *relation, {}, *std::move(parameters));
+  auto images = DescribeImages(*claimed.connection, run_, shard.step, step, *relation);
+  EXPECT_TRUE(images.ok()) << images.status();
+  auto sql = StepSql::Make(step, *relation, {}, *std::move(parameters), *images);
   EXPECT_TRUE(sql.ok()) << sql.status();
   claimed.sql = std::make_unique<StepSql>(*std::move(sql));
   claimed.runner = std::make_unique<BatchRunner>(*claimed.connection, *claimed.sql,

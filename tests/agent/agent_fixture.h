@@ -9,6 +9,7 @@
 #include "agent/lease.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/session.h"
+#include "agent/task/target_task.h"
 #include "agent/task/task_runner.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/lease_handle.h"

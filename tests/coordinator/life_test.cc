@@ -4,6 +4,7 @@
 
 #include "common/status_util.h"
 #include "coordinator/logic/redo_policy.h"
+#include "coordinator/logic/undo_policy.h"
 #include "tests/coordinator/store_fixture.h"
 
 namespace dunlin::coordinator {
@@ -185,6 +186,65 @@ TEST_F(LifeTest, ABaselineIsFinishedWhenTheTargetHasItsRecord) {
   EXPECT_TRUE(absl::IsPermissionDenied(Redo(kFirst).status())) << "its rows are changed, elsewhere";
   Finish(kSecond);
   EXPECT_FALSE(Baseline(kSecond)->created()) << "it had a run: left as it is";
+}
+
+TEST_F(LifeTest, AnUndoIsTheNewestRunAndHoldsTheLaterOnesBack) {
+  const auto undo = [&](const std::string& run) {
+    auto request = As<pb::UndoRunRequest>("grace", "wrong rate");
+    request.set_run(run);
+    return store_->UndoRun(request, {.peer = "test"});
+  };
+  const pb::Run former = Start(*store_, "undo: {keep: [n]}\n", kFirst);
+  EXPECT_TRUE(absl::IsFailedPrecondition(undo(kFirst).status())) << "it is in work";
+  Finish(kFirst);
+  const auto begun = undo(kFirst);
+  ASSERT_TRUE(begun.ok()) << begun.status();
+  EXPECT_EQ(begun->run().kind(), pb::Run::KIND_UNDO);
+  EXPECT_EQ(begun->run().follows_run_id(), former.run_id());
+  EXPECT_EQ(Get(*store_, kFirst).run_id(), begun->run().run_id());
+  Start(*store_, "", kSecond);
+  EXPECT_THAT(Get(*store_, kSecond).reason(), HasSubstr("which is being undone"));
+  Finish(kFirst);
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_EQ(State(*store_, kSecond), "PENDING");
+  EXPECT_THAT(Get(*store_, kSecond).reason(),
+              HasSubstr(absl::StrCat("which was undone; to run it again: dunlin redo ", kFirst)));
+  EXPECT_THAT(std::string(undo(kFirst).status().message()), HasSubstr("it is undone already"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Resume(*store_, former.run_id()).status()));
+  const auto started = store_->StartRun(StartRequest("undo: {keep: [n]}\n", kFirst), {});
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_FALSE(started->created()) << "`up` does not run it again";
+  const auto edited = store_->StartRun(StartRequest("undo: {keep: [n]}\nsoak: 1h\n", kFirst), {});
+  EXPECT_TRUE(absl::IsAlreadyExists(edited.status())) << "what has changed rows is frozen";
+  ASSERT_TRUE(Redo(kFirst).ok()) << "it was undone completely";
+  Finish(kFirst);
+  Finish(kSecond);
+  EXPECT_THAT(std::string(undo(kSecond).status().message()), HasSubstr("its file has no `undo:`"));
+}
+
+TEST(UndoPolicyTest, OnlyWhatHasChangedRowsAndKeptThem) {
+  EXPECT_EQ(WhyNoUndo({}), "");
+  EXPECT_EQ(WhyNoUndo({.state = RunState::kPaused}), "");
+  EXPECT_EQ(WhyNoUndo({.state = RunState::kFailed}), "");
+  EXPECT_NE(WhyNoUndo({.state = RunState::kRunning}), "");
+  EXPECT_NE(WhyNoUndo({.state = RunState::kPausing}), "");
+  EXPECT_NE(WhyNoUndo({.kind = RunKind::kBaseline}), "");
+  EXPECT_NE(WhyNoUndo({.kind = RunKind::kUndo}), "");
+  EXPECT_NE(WhyNoUndo({.any_batch_committed = false}), "");
+  EXPECT_NE(WhyNoUndo({.forgotten = true}), "");
+  EXPECT_THAT(WhyNoUndo({.why_not_undoable = "its file has no `undo:`"}), HasSubstr("no `undo:`"));
+}
+
+TEST(RedoPolicyTest, AnUndoThatLeftRowsIsNotComplete) {
+  const RedoFacts undone{
+      .state = RunState::kFinished, .kind = RunKind::kUndo, .any_batch_committed = true};
+  EXPECT_EQ(DecideRedo(undone), RedoDecision::kCreate);
+  RedoFacts left = undone;
+  left.rows_left = 1;
+  EXPECT_EQ(DecideRedo(left), RedoDecision::kRefuseTwice);
+  RedoFacts ended_early = undone;
+  ended_early.state = RunState::kCancelled;
+  EXPECT_EQ(DecideRedo(ended_early), RedoDecision::kRefuseTwice);
 }
 
 TEST(RedoPolicyTest, OnlyWhatHasEndedAndWouldNotApplyTwice) {

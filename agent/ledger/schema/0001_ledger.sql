@@ -29,7 +29,10 @@ CREATE TABLE IF NOT EXISTS dunlin.run (
   rows_total bigint NOT NULL DEFAULT 0,
   supersedes text NOT NULL DEFAULT '',  -- the migration that this one stands in for
   soak interval NOT NULL DEFAULT '7 days',  -- what require() asks for unless told otherwise
-  note text NOT NULL DEFAULT ''  -- of a baseline: who said so, and why
+  note text NOT NULL DEFAULT '',  -- of a baseline: who said so, and why
+  undoes uuid REFERENCES dunlin.run (id),  -- the run that this one takes back
+  forgotten_at timestamptz,  -- since then its before-images and shards are dropped; it cannot be undone
+  rows_done bigint, rows_changed bigint  -- what its shards said, when they are forgotten
 );
 CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_name ON dunlin.run (name)
   WHERE outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone';
@@ -83,6 +86,22 @@ CREATE TABLE IF NOT EXISTS dunlin.quarantine (
 );
 CREATE INDEX IF NOT EXISTS quarantine_run ON dunlin.quarantine (run);
 CREATE INDEX IF NOT EXISTS quarantine_shard ON dunlin.quarantine (shard);
+
+-- One row for each row of a table whose kept columns a batch has changed, written in the batch's own transaction; values
+-- as text, as PostgreSQL prints them under pinned settings. An undo deletes what it puts back, in the same transaction:
+-- what is left then are rows that somebody has changed since. Values of the application's rows: no rights for PUBLIC.
+-- No foreign key: it would look up the run for each row.
+CREATE TABLE IF NOT EXISTS dunlin.before_image (
+  key text[] NOT NULL,
+  relation text NOT NULL,
+  step integer NOT NULL,
+  run uuid NOT NULL,
+  before text[] NOT NULL,
+  after text[] NOT NULL,
+  -- The key first: whatever the planner believes of a table without statistics, it looks up single rows.
+  PRIMARY KEY (key, relation, step, run)
+);
+REVOKE ALL ON dunlin.before_image FROM PUBLIC;
 
 -- Why a run goes slower than it could, noted here by the agent that measures: for people who have only SQL.
 CREATE TABLE IF NOT EXISTS dunlin.pace (
@@ -148,6 +167,47 @@ BEGIN
   PERFORM dunlin.spend(p_budget_ms);
 END
 $advance$;
+
+-- Called when a batch with kept columns has deleted rows: DN007. When a row came into its range behind the locks, and was
+-- changed without a before-image: 40001, so that the batch is tried again.
+CREATE OR REPLACE FUNCTION dunlin.check_images(p_gone bigint, p_late bigint)
+RETURNS void LANGUAGE plpgsql STABLE AS $check_images$
+BEGIN
+  IF p_gone > 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN007', MESSAGE = 'the batch has deleted rows, which before-images cannot bring back';
+  END IF;
+  IF p_late > 0 THEN
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'rows came into the range of a batch behind its locks';
+  END IF;
+END
+$check_images$;
+
+-- Drops the shards of a run that is over, and takes note that its before-images go too: from then on it cannot be undone.
+-- Answers how many shards, or raises DN008. An undo begins by changing the run's row, and waits for the lock here.
+CREATE OR REPLACE FUNCTION dunlin.forget(p_run uuid)
+RETURNS bigint LANGUAGE plpgsql VOLATILE AS $forget$
+DECLARE
+  v_run record;
+  v_shards bigint;
+BEGIN
+  SELECT r.outcome INTO v_run FROM dunlin.run r WHERE r.id = p_run FOR NO KEY UPDATE;
+  IF NOT FOUND OR v_run.outcome IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN008', MESSAGE = 'the run is not over in the ledger, so it needs its shards and before-images';
+  END IF;
+  -- Behind the lock: it sees an undo that began meanwhile.
+  IF EXISTS (SELECT 1 FROM dunlin.run u WHERE u.undoes = p_run AND u.outcome IS NULL) THEN
+    RAISE EXCEPTION USING ERRCODE = 'DN008', MESSAGE = 'the run is being undone, and that needs its shards and before-images';
+  END IF;
+  UPDATE dunlin.run r
+    SET forgotten_at = clock_timestamp(),
+        rows_done = (SELECT coalesce(sum(s.rows_done), 0) FROM dunlin.shard s WHERE s.run = p_run),
+        rows_changed = (SELECT coalesce(sum(s.rows_changed), 0) FROM dunlin.shard s WHERE s.run = p_run)
+    WHERE r.id = p_run AND r.forgotten_at IS NULL;
+  DELETE FROM dunlin.shard s WHERE s.run = p_run;
+  GET DIAGNOSTICS v_shards = ROW_COUNT;
+  RETURN v_shards;
+END
+$forget$;
 
 -- First statement of plan, finalize and reconcile: locks the run and raises its task epoch, or raises DN003.
 CREATE OR REPLACE FUNCTION dunlin.begin_task(p_run uuid, p_task_epoch bigint)
@@ -264,6 +324,9 @@ BEGIN
                     'this schema migration again then',
                     v_name, current_database(), to_char(v_run.finished_at, 'YYYY-MM-DD HH24:MI:SSOF'), justify_hours(v_soak),
                     to_char(v_run.finished_at + v_soak, 'YYYY-MM-DD HH24:MI:SSOF'));
+  ELSIF v_run.undoes IS NOT NULL AND v_run.outcome IS NULL THEN
+    v_why := format('data migration %s is being undone on database %s; see how far: dunlin show %s',
+                    v_name, current_database(), v_name);
   ELSIF v_run.outcome = 'undone' THEN
     v_why := format('data migration %s was undone on database %s; run it again: dunlin redo %s',
                     v_name, current_database(), v_name);
@@ -310,10 +373,17 @@ CREATE OR REPLACE VIEW dunlin.progress AS
 
 CREATE OR REPLACE VIEW dunlin.history AS
   SELECT r.name AS migration, r.id AS run_id, r.digest, r.started_at, r.finished_at,
-         coalesce(r.outcome, 'open') AS outcome,
-         coalesce(sum(s.rows_done), 0)::bigint AS rows_done,
-         coalesce(sum(s.rows_changed), 0)::bigint AS rows_changed,
+         CASE WHEN r.undoes IS NOT NULL THEN CASE WHEN r.outcome = 'undone' THEN 'undo' ELSE 'undo open' END
+              ELSE coalesce(r.outcome, 'open') END AS outcome,
+         coalesce(sum(s.rows_done), r.rows_done, 0)::bigint AS rows_done,
+         coalesce(sum(s.rows_changed), r.rows_changed, 0)::bigint AS rows_changed,
          (SELECT coalesce(sum(q.rows), 0)::bigint FROM dunlin.quarantine q
           WHERE q.run = r.id AND q.state <> 'done') AS rows_quarantined
   FROM dunlin.run r LEFT JOIN dunlin.shard s ON s.run = r.id
   GROUP BY r.id;
+
+-- Rows that an undo has left as they are, because somebody has changed or deleted them since.
+CREATE OR REPLACE VIEW dunlin.left_by_undo AS
+  SELECT u.name AS migration, u.id AS undo_run_id, b.relation, b.key
+  FROM dunlin.run u JOIN dunlin.before_image b ON b.run = u.undoes
+  WHERE u.outcome = 'undone';

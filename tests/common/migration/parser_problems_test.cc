@@ -86,13 +86,30 @@ TEST(ParserProblemsTest, UnknownFieldsSuggestWhatWasMeant) {
 }
 
 TEST(ParserProblemsTest, FieldsOfLaterVersionsSaySo) {
-  for (const std::string name : {"undo", "transform", "schemas", "priority"}) {
+  for (const std::string name : {"transform", "schemas", "priority"}) {
     Expect({{With(name + ": false"), "4:1: " + name + ": not supported yet"}});
   }
   Expect({
       {With("limits: {priority: 3}"), "4:10: limits.priority: not supported yet"},
       {With("limits: {max_quarantined: 10001}"), "limits.max_quarantined: expected"},
-      {"description: d\nsteps:\n  - undo: x\n", "3:5: steps[0].undo: not supported yet"},
+      {"description: d\nsteps:\n  - transform: x\n", "3:5: steps[0].transform: not supported yet"},
+  });
+}
+
+TEST(ParserProblemsTest, UndoSaysHowInOneWay) {
+  Expect({
+      {With("undo: yes"), "undo: expected keep: [columns], or batch: [statements"},
+      {With("undo: {}"), "undo: expected keep"},
+      {With("undo: {keep: [a], batch: UPDATE t SET a = 1 WHERE :batch}"), "undo: expected keep"},
+      {With("undo: {keep: []}"), "undo.keep: expected 1 to 32 columns"},
+      {With("undo: {keep: [a, a]}"), "column a stands twice in the list"},
+      {With("undo: {keep: [t.a]}"), "expected the name of a column"},
+      {With("undo: {batch: UPDATE t SET a = 1}"), "undo.batch: the statement needs :batch"},
+      {With("undo: {once: UPDATE t SET a = 1}"), "undo.once: unknown field"},
+      {"description: d\nonce: UPDATE t SET a = 1\nundo: {keep: [a]}\n", "undo.keep: unknown field"},
+      {"description: d\ntable: t\nbatch: UPDATE :table t SET a = 1 WHERE :batch(t)\nundo: {batch: "
+       "UPDATE t SET a = 0 WHERE :batch}\n",
+       "would run once for each leaf partition"},
   });
 }
 

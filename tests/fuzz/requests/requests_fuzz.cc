@@ -70,6 +70,8 @@ const std::vector<Kind>& Kinds() {
       KindOf<pb::ResumeAllRunsRequest>(),
       KindOf<pb::BaselineMigrationRequest>(),
       KindOf<pb::ThrottleRunRequest>(),
+      KindOf<pb::UndoRunRequest>(),
+      KindOf<pb::ForgetRunRequest>(),
   };
   return *kinds;
 }
