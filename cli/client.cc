@@ -135,10 +135,22 @@ absl::StatusOr<pb::Run> Client::GetRun(const std::string& run) {
 }
 
 absl::StatusOr<std::vector<pb::Run>> Client::ListRuns(bool live_only) {
-  std::vector<pb::Run> all;
   pb::ListRunsRequest request;
-  request.set_page_size(kMaxPageSize);
   request.set_live_only(live_only);
+  return ListAllRuns(request);
+}
+
+absl::StatusOr<std::vector<pb::Run>> Client::ListRunsOfConcern() {
+  pb::ListRunsRequest request;
+  request.set_live_only(true);
+  request.set_with_failed(true);
+  request.set_with_signals(true);
+  return ListAllRuns(request);
+}
+
+absl::StatusOr<std::vector<pb::Run>> Client::ListAllRuns(pb::ListRunsRequest request) {
+  std::vector<pb::Run> all;
+  request.set_page_size(kMaxPageSize);
   do {
     pb::ListRunsResponse response;
     DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::ListRuns, request, response));

@@ -45,6 +45,9 @@ class Client {
   absl::StatusOr<std::vector<pb::Run>> ThrottleRun(const pb::ThrottleRunRequest& request);
   absl::StatusOr<pb::Run> GetRun(const std::string& run);
   absl::StatusOr<std::vector<pb::Run>> ListRuns(bool live_only);
+  // Live ones, with the signals of those at work, and those that failed with nothing in their
+  // place.
+  absl::StatusOr<std::vector<pb::Run>> ListRunsOfConcern();
   absl::StatusOr<std::vector<pb::Shard>> ListShards(const std::string& run);
   absl::StatusOr<std::vector<pb::RunEvent>> ListEvents(const std::string& run, bool audit_only);
   absl::StatusOr<std::vector<pb::Agent>> ListAgents();
@@ -59,6 +62,7 @@ class Client {
                      std::stop_token stop = {});
 
  private:
+  absl::StatusOr<std::vector<pb::Run>> ListAllRuns(pb::ListRunsRequest request);
   template <typename Service, typename Method, typename Request, typename Response>
   absl::Status Call(std::vector<std::unique_ptr<Service>>& stubs, Method method,
                     const Request& request, Response& response);

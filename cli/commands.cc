@@ -4,8 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/overview.h"
+#include "cli/story.h"
 #include "cli/watch.h"
 #include <nlohmann/json.hpp>
 
@@ -32,6 +35,24 @@ void PrintRun(const GlobalOptions& global, const pb::Run& run) {
     std::cout << "  " << reason << "\n";
 }
 
+namespace {
+
+int TellOverview(const GlobalOptions& global, Client& client) {
+  auto runs = client.ListRunsOfConcern();
+  if (!runs.ok()) return Complain(runs.status());
+  auto agents = client.ListAgents();
+  if (!agents.ok()) return Complain(agents.status());
+  const Overview overview{.runs = *std::move(runs),
+                          .agents = *std::move(agents),
+                          .now = absl::Now(),
+                          .reach = Reach(global)};
+  std::cout << (global.json() ? OverviewJson(overview).dump() + "\n"
+                              : OverviewText(overview, StyleOfOutput()));
+  return kDone;
+}
+
+}  // namespace
+
 int RunStatus(const GlobalOptions& global, const std::string& name) {
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
@@ -41,24 +62,7 @@ int RunStatus(const GlobalOptions& global, const std::string& name) {
     PrintRun(global, *run);
     return ExitCodeOf(run->state());
   }
-  const auto runs = connection->client->ListRuns(true);
-  if (!runs.ok()) return Complain(runs.status());
-  if (global.json()) {
-    json all = json::array();
-    for (const pb::Run& run : *runs) all.push_back(RunJson(run));
-    std::cout << json{{"runs", all}}.dump() << "\n";
-    return kDone;
-  }
-  if (runs->empty()) std::cout << "nothing is running\n";
-  for (const pb::Run& run : *runs) {
-    PrintRun(global, run);
-    if (run.state() != pb::Run::STATE_PAUSED) {
-      std::cout << "  stop it: dunlin pause " << run.migration() << Reach(global) << "\n";
-    } else {
-      std::cout << "  go on:   dunlin " << NextCommand(run) << Reach(global) << "\n";
-    }
-  }
-  return kDone;
+  return TellOverview(global, *connection->client);
 }
 
 int RunList(const GlobalOptions& global) {
@@ -101,26 +105,13 @@ int RunShow(const GlobalOptions& global, const std::string& name) {
     std::cout << out.dump() << "\n";
     return kDone;
   }
-  PrintRun(global, *run);
-  std::cout << "  " << run->description()
-            << (run->owner().empty() ? "" : absl::StrCat(" (owner ", run->owner(), ")")) << "\n"
-            << "  run " << run->run_id() << ", digest " << run->digest().substr(0, 12) << "\n"
-            << "  started by " << run->operator_name() << ", " << TimeText(run->create_time())
-            << "; finished " << TimeText(run->finish_time(), run->has_finish_time()) << "\n"
-            << "  " << HumanCount(run->rows_changed()) << " rows changed in "
-            << HumanCount(run->batches_done()) << " batches; " << run->shards().done() << " of "
-            << run->shards().total() << " shards done\n"
-            << "  limits: " << LimitsLine(*run) << " (" << run->concurrency_allowed()
-            << " allowed now)\n\n";
-  if (const std::string signals = SignalLines(*run); !signals.empty())
-    std::cout << "  the target, by how near each signal is to its limit:\n" << signals << "\n";
-  for (const pb::RunEvent& event : *events) {
-    std::cout << "  " << TimeText(event.event_time()) << "  " << event.actor() << "  "
-              << (event.kind() == "run_state_changed"
-                      ? absl::StrCat(event.old_value(), " → ", event.new_value())
-                      : event.kind())
-              << (event.reason().empty() ? "" : absl::StrCat(": ", event.reason())) << "\n";
-  }
+  std::cout << StoryText({.run = *run,
+                          .events = *events,
+                          .shards = *shards,
+                          .name = name,
+                          .reach = Reach(global),
+                          .now = absl::Now()},
+                         StyleOfOutput());
   return kDone;
 }
 
@@ -129,22 +120,11 @@ int RunEvents(const GlobalOptions& global, const std::string& name, bool all) {
   if (!connection.ok()) return Complain(connection.status());
   const auto events = connection->client->ListEvents(name, !all);
   if (!events.ok()) return Complain(events.status());
-  std::vector<std::vector<std::string>> rows = {
-      {"REVISION", "TIME", "WHO", "WHAT", "FROM → TO", "WHY"}};
-  for (const pb::RunEvent& event : *events) {
-    if (global.json()) {
-      std::cout << EventJson(event).dump() << "\n";
-      continue;
-    }
-    rows.push_back(
-        {absl::StrCat(event.revision()), TimeText(event.event_time()),
-         event.peer().empty() ? event.actor() : absl::StrCat(event.actor(), " from ", event.peer()),
-         event.kind(),
-         event.old_value().empty() ? event.new_value()
-                                   : absl::StrCat(event.old_value(), " → ", event.new_value()),
-         event.reason()});
+  if (global.json()) {
+    for (const pb::RunEvent& event : *events) std::cout << EventJson(event).dump() << "\n";
+  } else {
+    std::cout << EventsText(*events, StyleOfOutput());
   }
-  if (!global.json()) std::cout << Table(rows);
   return kDone;
 }
 

@@ -357,13 +357,16 @@ void AddCheck(CLI::App& app, Everything& all) {
 }
 
 void AddLooking(CLI::App& app, Everything& all) {
-  CLI::App* status = AddCommand(app, "status", "where live runs stand, or one run",
+  CLI::App* status = AddCommand(app, "status",
+                                "what needs a person, whom runs harm, what works, what waits and "
+                                "why, and how to stop everything; or where one run stands",
                                 "dunlin status 20261123120000 -o json");
   status->add_option("RUN", all.run, "name, version or run id; without: all live runs");
   status->callback([&all] { all.chosen = [&all] { return RunStatus(all.global, all.run); }; });
   CLI::App* list = AddCommand(app, "list", "all runs, newest first", "dunlin list");
   list->callback([&all] { all.chosen = [&all] { return RunList(all.global); }; });
-  CLI::App* show = AddCommand(app, "show", "the story of a run", "dunlin show 20261123120000");
+  CLI::App* show = AddCommand(app, "show", "the whole story of a run on one screen",
+                              "dunlin show 20261123120000");
   show->add_option("RUN", all.run, "name, version or run id")->required();
   show->callback([&all] { all.chosen = [&all] { return RunShow(all.global, all.run); }; });
   CLI::App* events = AddCommand(app, "events", "who did what, when, why and from where",

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "cli/page.h"
 #include <nlohmann/json.hpp>
 
 #include "common/text/duration.h"
@@ -31,12 +32,6 @@ json TimeJson(bool present, const google::protobuf::Timestamp& time) {
 json KeyJson(const google::protobuf::RepeatedPtrField<std::string>& key) {
   if (key.empty()) return nullptr;
   return std::vector<std::string>(key.begin(), key.end());
-}
-
-// Display cells: bytes that do not continue a UTF-8 character.
-size_t Cells(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -105,11 +100,40 @@ std::string ProgressLine(const v1::Run& run) {
   return line;
 }
 
-std::string NextCommand(const v1::Run& run, const std::string& name) {
+namespace {
+
+bool WaitsForApproval(const v1::Run& run) {
+  return run.state() == v1::Run::STATE_PENDING && run.kind() == v1::Run::KIND_APPLY &&
+         run.critical() && run.approved_by().empty();
+}
+
+std::string NextVerb(const v1::Run& run) {
+  if (WaitsForApproval(run)) return "approve";
+  switch (run.state()) {
+    case v1::Run::STATE_FINISHED:
+      return "";
+    case v1::Run::STATE_PAUSED:
+    case v1::Run::STATE_FAILED:
+    case v1::Run::STATE_CANCELLED:
+      break;
+    default:
+      return "watch";
+  }
   const bool only_quarantine =
       run.rows_quarantined() > run.rows_accepted() && run.shards().done() == run.shards().total();
-  return absl::StrCat(only_quarantine ? "quarantine retry " : "resume ",
-                      name.empty() ? run.migration() : name);
+  return only_quarantine ? "quarantine retry" : "resume";
+}
+
+}  // namespace
+
+std::string NextCommand(const v1::Run& run, const std::string& name) {
+  const std::string verb = NextVerb(run);
+  return verb.empty() ? "" : absl::StrCat(verb, " ", name.empty() ? run.migration() : name);
+}
+
+bool NeedsPerson(const v1::Run& run) {
+  return run.state() == v1::Run::STATE_FAILED || WaitsForApproval(run) ||
+         (run.state() == v1::Run::STATE_PAUSED && !run.error().empty());
 }
 
 std::string WaitReason(const v1::Run& run) {
@@ -118,16 +142,11 @@ std::string WaitReason(const v1::Run& run) {
   return run.throttled_reason();
 }
 
-std::string SignalLines(const v1::Run& run) {
-  std::string lines;
-  for (const v1::Run::Signal& signal : run.signals()) {
-    const std::string mark = !signal.measured() ? "not measured"
-                             : signal.pressure() >= 1
-                                 ? "OVER"
-                                 : absl::StrFormat("%.0f %%", signal.pressure() * 100);
-    absl::StrAppend(&lines, "  ", absl::StrFormat("%12s", mark), "  ", signal.text(), "\n");
-  }
-  return lines;
+std::string SignalMark(const v1::Run::Signal& signal) {
+  if (!signal.measured()) return "not measured";
+  const std::string mark =
+      signal.pressure() >= 1 ? "OVER" : absl::StrFormat("%.0f %%", signal.pressure() * 100);
+  return absl::StrFormat("%12s", mark);
 }
 
 std::string LimitsLine(const v1::Run& run) {
@@ -174,6 +193,8 @@ json RunJson(const v1::Run& run) {
       {"rows_accepted", run.rows_accepted()},
       {"rows_per_second", run.rows_per_second()},
       {"eta_seconds", run.has_eta_seconds() ? json(run.eta_seconds()) : json(nullptr)},
+      {"next_command", NextCommand(run).empty() ? "" : absl::StrCat("dunlin ", NextCommand(run))},
+      {"state_time", TimeJson(run.has_state_time(), run.state_time())},
       {"shards",
        {{"total", run.shards().total()},
         {"done", run.shards().done()},
@@ -204,11 +225,13 @@ json RunJson(const v1::Run& run) {
       {"stop_after_rows", run.stop_after_rows()}};
   out["signals"] = json::array();
   for (const v1::Run::Signal& signal : run.signals()) {
-    out["signals"].push_back({{"signal", signal.signal()},
-                              {"subject", signal.subject()},
-                              {"text", signal.text()},
-                              {"pressure", signal.pressure()},
-                              {"measured", signal.measured()}});
+    out["signals"].push_back(
+        {{"signal", signal.signal()},
+         {"subject", signal.subject()},
+         {"text", signal.text()},
+         {"pressure", signal.pressure()},
+         {"measured", signal.measured()},
+         {"since_time", TimeJson(signal.has_since_time(), signal.since_time())}});
   }
   out["labels"] = std::map<std::string, std::string>(run.labels().begin(), run.labels().end());
   out["parameters"] =

@@ -26,11 +26,14 @@ std::string Sparkline(const std::vector<double>& values, double full);
 std::string ProgressLine(const v1::Run& run);
 // Why it is not going at full speed, or not at all; empty = nothing to say.
 std::string WaitReason(const v1::Run& run);
-// The command that goes on with a run that needs a person: "resume NAME", or what its quarantined
-// rows need. `name`: how to name the run, if not by its migration.
+// Whether waiting alone does not help, and nobody has asked for it: it failed, a problem paused it,
+// or it lacks an approval.
+bool NeedsPerson(const v1::Run& run);
+// The command that comes next: "resume NAME", what its quarantined rows need, "watch NAME" …; empty
+// when it is FINISHED. `name`: how to name the run, if not by its migration.
 std::string NextCommand(const v1::Run& run, const std::string& name = "");
-// What is measured on its target, a line each, the loudest first; empty while it does not run.
-std::string SignalLines(const v1::Run& run);
+// "OVER", "40 %" or "not measured", in a column.
+std::string SignalMark(const v1::Run::Signal& signal);
 // "4 shards at once, batches of 100 ms, 2,000 rows/s".
 std::string LimitsLine(const v1::Run& run);
 // Left-aligned columns with a header.

@@ -119,6 +119,7 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   run->set_kind(kind);
   run->set_follows_run_id(result.Text(row, 39));
   run->set_followed_by_run_id(result.Text(row, 40));
+  SetTime(columns[41], &pb::Run::mutable_state_time, run);
   const auto definition =
       ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
   if (definition.ok()) {

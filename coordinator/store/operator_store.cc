@@ -45,15 +45,20 @@ absl::Status MayResume(Transaction& tx, const RunEditor& run) {
                     absl::StrCat("See that one: dunlin show ", newest.Text(0, 0)));
 }
 
+absl::Status DecodeRunInto(Transaction& tx, const pg::Result& result, size_t row, bool with_signals,
+                           pb::Run* run) {
+  DUNLIN_RETURN_IF_ERROR(DecodeRun(result, row, run));
+  if (!with_signals || run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
+  DUNLIN_ASSIGN_OR_RETURN(
+      const Definition definition,
+      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31))));
+  return AddSignals(tx, run, definition);
+}
+
 absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run) {
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result result, tx.Query(sql::kReadRun, {id}));
   if (result.rows.empty()) return absl::NotFoundError("the run is gone");
-  DUNLIN_RETURN_IF_ERROR(DecodeRun(result, 0, run));
-  if (run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
-  DUNLIN_ASSIGN_OR_RETURN(
-      const Definition definition,
-      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(0, 31))));
-  return AddSignals(tx, run, definition);
+  return DecodeRunInto(tx, result, 0, true, run);
 }
 
 absl::Status GoOn(Transaction& tx, RunEditor& run, const RunEditor::EventText& why,

@@ -215,9 +215,22 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   return UpdateRateOf(tx, run, facts);
 }
 
+namespace {
+
+void SetSince(const std::vector<ReasonSince>& reasons, const std::string& key,
+              pb::Run::Signal* out) {
+  for (const ReasonSince& reason : reasons) {
+    if (reason.key == key)
+      out->mutable_since_time()->set_seconds(absl::ToUnixSeconds(reason.since));
+  }
+}
+
+}  // namespace
+
 absl::Status AddSignals(Transaction& tx, pb::Run* run, const Definition& definition) {
   if (run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(const TargetView view, ReadTargetView(tx, run->target()));
+  DUNLIN_ASSIGN_OR_RETURN(const Remembered memory, Recall(tx, run->run_id()));
   const SignalLimits limits = LimitsOf(definition);
   const std::set<std::string> tables = TablesOf(definition);
   for (const SignalSample& sample : view.board.samples) {
@@ -231,6 +244,7 @@ absl::Status AddSignals(Transaction& tx, pb::Run* run, const Definition& definit
     const double limit = SignalLimitOf(sample, limits, view.alone);
     if (out->measured() && std::isfinite(limit) && limit > 0)
       out->set_pressure(sample.value / limit);
+    SetSince(memory.since, absl::StrCat(InfoOf(sample.kind).name, "/", sample.subject), out);
   }
   std::stable_sort(run->mutable_signals()->begin(), run->mutable_signals()->end(),
                    [](const pb::Run::Signal& a, const pb::Run::Signal& b) {

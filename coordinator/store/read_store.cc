@@ -50,10 +50,12 @@ absl::StatusOr<pb::ListRunsResponse> Store::ListRuns(const pb::ListRunsRequest& 
         response.Clear();
         DUNLIN_ASSIGN_OR_RETURN(
             const pg::Result result,
-            tx.Query(sql::kListRuns, {request.live_only() ? "true" : "false", request.page_token(),
-                                      absl::StrCat(size)}));
+            tx.Query(sql::kListRuns,
+                     {request.live_only() ? "true" : "false", request.page_token(),
+                      absl::StrCat(size), request.with_failed() ? "true" : "false"}));
         for (size_t row = 0; row < result.rows.size(); ++row)
-          DUNLIN_RETURN_IF_ERROR(DecodeRun(result, row, response.add_runs()));
+          DUNLIN_RETURN_IF_ERROR(
+              DecodeRunInto(tx, result, row, request.with_signals(), response.add_runs()));
         if (response.runs_size() == size)
           response.set_next_page_token(response.runs(size - 1).run_id());
         return absl::OkStatus();

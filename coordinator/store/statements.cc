@@ -50,7 +50,7 @@ const S kTryLockRun{"s_try_lock_run",
                     " FROM dunlin_store.run WHERE id = $1::uuid FOR UPDATE SKIP LOCKED"};
 
 const S kSaveRun{"s_save_run", R"sql(
-UPDATE dunlin_store.run SET state = $2, reason = $3, throttled_reason = $4, error = $5, revision = $6::bigint,
+UPDATE dunlin_store.run SET state_at = CASE WHEN state = $2 THEN state_at ELSE clock_timestamp() END, state = $2, reason = $3, throttled_reason = $4, error = $5, revision = $6::bigint,
   step = $7::int, planned_steps = $8::int, planned_timeline = $9::int, finalize_phase = $10::int,
   reconciles = $11::int, task_epoch = $12::bigint, preflight_passed = $13::boolean, reconcile_due = $14::boolean,
   pressure_seen = $15::boolean, concurrency_allowed = $16::int,
@@ -200,7 +200,7 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
   "coalesce((SELECT n.migration FROM dunlin_store.run n WHERE n.supersedes = r.migration AND n.target = r.target "       \
   "AND NOT n.void ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.not_before") ", r.critical, r.approved_by, " \
   "r.kind, coalesce(r.follows::text, ''), coalesce((SELECT n.id::text FROM dunlin_store.run n WHERE n.migration = r.migration " \
-  "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at ORDER BY n.created_at DESC LIMIT 1), '') " \
+  "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at ORDER BY n.created_at DESC LIMIT 1), ''), " DUNLIN_TIME("r.state_at") " " \
   "FROM dunlin_store.run r CROSS JOIN LATERAL (SELECT sum(s.rows_done)::bigint AS rows_done, "                           \
   "sum(s.rows_changed)::bigint AS rows_changed, count(*) AS total, count(*) FILTER (WHERE s.done) AS done, "             \
   "count(*) FILTER (WHERE s.lease_id IS NOT NULL AND NOT s.done) AS leased, sum(s.seq)::bigint AS batches "              \
@@ -213,7 +213,13 @@ UPDATE dunlin_store.run SET finished_at = clock_timestamp(), rate = 0 WHERE id =
 const S kReadRun{"s_read_run", DUNLIN_READ_RUN "WHERE r.id = $1::uuid"};
 const S kListRuns{
     "s_list_runs", DUNLIN_READ_RUN
-    "WHERE (NOT $1::boolean OR r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED')) "
+    "WHERE (NOT $1::boolean OR r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED') "
+    // And what failed, if nothing stands in its place.
+    "OR ($4::boolean AND r.state = 'FAILED' AND NOT r.void "
+    "AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.migration = r.migration "
+    "AND n.target = r.target AND NOT n.void AND n.created_at > r.created_at) "
+    "AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.supersedes = r.migration "
+    "AND n.target = r.target AND NOT n.void))) "
     "AND ($2 = '' OR (r.created_at, r.id) < (SELECT c.created_at, c.id FROM dunlin_store.run c "
     "WHERE c.id::text = $2)) ORDER BY r.created_at DESC, r.id DESC LIMIT $3::int"};
 

@@ -108,6 +108,9 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* out);
 
 // A run's row as operators see it; `row` of sql::kReadRun or kListRuns.
 absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run);
+// The same, with the signals of a RUNNING one if asked.
+absl::Status DecodeRunInto(Transaction& tx, const pg::Result& result, size_t row, bool with_signals,
+                           pb::Run* run);
 absl::Status DecodeShard(const pg::Result& result, size_t row, pb::Shard* shard);
 void DecodeEvent(const pg::Result& result, size_t row, pb::RunEvent* event);
 

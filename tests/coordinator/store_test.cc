@@ -12,6 +12,7 @@
 namespace dunlin::coordinator {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST_F(StoreTest, ReplicasThatStartTogetherMakeOneSchema) {
@@ -190,6 +191,42 @@ TEST_F(StoreTest, PagesShowEverythingOnce) {
     request.set_page_token(list->next_page_token());
   }
   EXPECT_EQ(seen.size(), 7u);
+}
+
+TEST_F(StoreTest, AListOfConcernHasWhatFailedAsLongAsNothingStandsInItsPlace) {
+  const auto store = MakeStore();
+  const auto failed = [&] {
+    pb::ListRunsRequest request;
+    request.set_live_only(true);
+    request.set_with_failed(true);
+    std::vector<std::string> names;
+    const auto list = store->ListRuns(request);
+    EXPECT_TRUE(list.ok()) << list.status();
+    for (const pb::Run& run : list->runs()) names.push_back(run.migration());
+    return names;
+  };
+  Start(*store);
+  Exec("UPDATE dunlin_store.run SET state = 'FAILED'");
+  EXPECT_THAT(failed(), ElementsAre(kMigration));
+  pb::RedoRunRequest redo;
+  redo.set_request_id(MakeUuid());
+  redo.set_operator_name("ada");
+  redo.set_run(kMigration);
+  ASSERT_TRUE(store->RedoRun(redo, {}).ok());
+  EXPECT_THAT(failed(), ElementsAre(kMigration)) << "the new one, which is live";
+  Exec("UPDATE dunlin_store.run SET state = 'FINISHED' WHERE state <> 'FAILED'");
+  EXPECT_THAT(failed(), ElementsAre());
+}
+
+TEST_F(StoreTest, TheTimeOfAStateIsThatOfItsChange) {
+  const auto store = MakeStore();
+  Start(*store);
+  Exec("UPDATE dunlin_store.run SET state_at = now() - interval '1 hour'");
+  const int64_t before = Get(*store).state_time().seconds();
+  ASSERT_TRUE(store->Sweep().ok());  // says what it waits for: no other state
+  EXPECT_EQ(Get(*store).state_time().seconds(), before);
+  ASSERT_TRUE(Pause(*store).ok());
+  EXPECT_GE(Get(*store).state_time().seconds(), before + 3599);
 }
 
 }  // namespace

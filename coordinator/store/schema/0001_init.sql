@@ -26,6 +26,7 @@ CREATE TABLE dunlin_store.run (
   definition bytea NOT NULL,
   parameters jsonb NOT NULL DEFAULT '{}',
   state text NOT NULL,
+  state_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- since when
   reason text NOT NULL DEFAULT '',
   throttled_reason text NOT NULL DEFAULT '',
   error text NOT NULL DEFAULT '',

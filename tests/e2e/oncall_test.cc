@@ -1,0 +1,117 @@
+// What the on-call engineer types, by the binaries that people type.
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/e2e/command_fixture.h"
+#include "tests/testlib/mini_cluster.h"
+
+namespace dunlin::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr absl::Duration kPatience = absl::Seconds(60);
+constexpr const char* kSlow = "20261101000000_slow";
+constexpr const char* kBad = "20261102000000_bad";
+constexpr const char* kLater = "20261103000000_later";
+
+class OnCall : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    server_.Exec(
+        "app",
+        "CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO "
+        "items SELECT g FROM generate_series(1, 100000) g; CREATE TABLE calm (ok boolean); "
+        "INSERT INTO calm VALUES (false); ANALYZE");
+    cluster_ = std::make_unique<MiniCluster>(server_, MiniClusterOptions{.agents = 1});
+    cluster_->WaitForAgents();
+  }
+  void TearDown() override {
+    cluster_.reset();
+    CommandTest::TearDown();
+  }
+  std::string File(const std::string& name, const std::string& batch, const std::string& more) {
+    return Write(absl::StrCat(name, ".yaml"),
+                 absl::StrCat("description: Count\ntarget: app\ntable: items\nbatch: ", batch,
+                              "\nlimits: {rows_per_second: 1000}\n", more));
+  }
+  std::string Said(const std::vector<std::string>& arguments) const {
+    return cluster_->Dunlin(arguments).output;
+  }
+
+  std::unique_ptr<MiniCluster> cluster_;
+};
+
+constexpr const char* kCount = "UPDATE items SET n = n + 1 WHERE :batch";
+
+TEST_F(OnCall, StatusAloneTellsWhoNeedsAPersonWhoIsHarmedWhoWaitsAndHowToStopIt) {
+  const RunResult started =
+      cluster_->Dunlin({"start", File(kSlow, kCount, "on_pressure: {check: SELECT ok FROM calm}\n"),
+                        File(kBad, "UPDATE items SET nope = 1 WHERE :batch", "depends_on: []\n"),
+                        File(kLater, kCount, ""), "--reason", "deploy 42"});
+  ASSERT_EQ(started.exit_code, 0) << started.output;
+  std::string text;
+  EXPECT_TRUE(Eventually(kPatience, [&] {
+    text = Said({"status"});
+    return absl::StrContains(text, "OVER THE LIMIT") && absl::StrContains(text, "NEEDS A PERSON");
+  })) << text;
+  EXPECT_THAT(text, HasSubstr("1 run needs a person, 1 in work, 1 waits; "));
+  EXPECT_THAT(text, ::testing::ContainsRegex("; [0-9] signals? (is|are) over the limit"));
+  EXPECT_THAT(text, HasSubstr(absl::StrCat("next: dunlin resume ", kBad, "\n")));
+  EXPECT_THAT(text, HasSubstr("app: the file's check answers "));
+  EXPECT_THAT(text, HasSubstr(absl::StrCat("waits for ", kSlow)));
+  EXPECT_THAT(text, HasSubstr("dunlin pause all --reason WHY\n"));
+  EXPECT_THAT(text, HasSubstr("SELECT dunlin.stop('WHY')\n"));
+  EXPECT_THAT(text, Not(HasSubstr("\033["))) << "no colour without a terminal";
+  const auto json = nlohmann::json::parse(Said({"status", "-o", "json"}));
+  EXPECT_EQ(json["needs_person"].size(), 1u);
+  EXPECT_THAT(json["over_limit"].dump(), HasSubstr("\"signal\":\"check\""));
+  // A person has dealt with it: nobody needs one any more.
+  ASSERT_EQ(cluster_->Dunlin({"cancel", kBad, "--reason", "wrong"}).exit_code, 0);
+  EXPECT_THAT(Said({"status"}), Not(HasSubstr("NEEDS A PERSON")));
+  ASSERT_EQ(cluster_->Dunlin({"pause", "all", "--reason", "checkout is slow"}).exit_code, 0);
+  EXPECT_THAT(Said({"status"}), HasSubstr("are paused as asked"));
+}
+
+TEST_F(OnCall, ShowAndEventsTellWhoDidWhatWhenWhyFromWhereAndWhatWasBefore) {
+  ASSERT_EQ(
+      cluster_
+          ->Dunlin({"start", File(kSlow, kCount, ""), "--reason", "deploy 42", "--operator", "ada"})
+          .exit_code,
+      0);
+  ASSERT_TRUE(Eventually(kPatience, [&] { return cluster_->State(kSlow) == "RUNNING"; }));
+  ASSERT_EQ(cluster_
+                ->Dunlin({"throttle", kSlow, "--concurrency", "1", "--reason", "sale", "--operator",
+                          "grace"})
+                .exit_code,
+            0);
+  ASSERT_EQ(
+      cluster_->Dunlin({"pause", kSlow, "--reason", "checkout is slow", "--operator", "grace"})
+          .exit_code,
+      0);
+  const std::string story = Said({"show", kSlow});
+  EXPECT_THAT(story, HasSubstr("  state       PAUSED since "));
+  EXPECT_THAT(story, HasSubstr("  because     paused by grace: checkout is slow\n"));
+  EXPECT_THAT(story, HasSubstr(absl::StrCat("  next        dunlin resume ", kSlow, "\n")));
+  EXPECT_THAT(story, ::testing::ContainsRegex(
+                         "started     by ada from 127.0.0.1:[0-9]+, .*Z: deploy 42\n"));
+  EXPECT_THAT(story, ::testing::ContainsRegex("  digest      [0-9a-f]+\n"));
+  EXPECT_THAT(story, HasSubstr("grace  RUNNING → PAUSING: checkout is slow\n"));
+  EXPECT_THAT(story, HasSubstr("grace  limits changed: concurrency 4 → concurrency 1: sale\n"));
+  const std::string events = Said({"events", kSlow});
+  EXPECT_THAT(events, ::testing::ContainsRegex(
+                          "Z  grace from 127.0.0.1:[0-9]+ +limits_changed +concurrency 4 → "
+                          "concurrency 1 +sale\n"));
+  const auto shown = nlohmann::json::parse(Said({"show", kSlow, "-o", "json"}));
+  EXPECT_EQ(shown["next_command"], absl::StrCat("dunlin resume ", kSlow));
+}
+
+}  // namespace
+}  // namespace dunlin::testing
