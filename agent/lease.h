@@ -188,11 +188,14 @@ using TaskResult =
 
 // A question to a target, or a small change of its ledger, beside the runs in work; takes no slot.
 struct ConfirmRuns {};
+struct LookForSchemaLocks {
+  std::vector<std::string> tables;  // as in files
+};
 struct TargetTask {
   std::string id;
   std::string target;
   std::string store_id, store_name;
-  std::variant<ConfirmRuns> request;
+  std::variant<ConfirmRuns, LookForSchemaLocks> request;
 };
 struct ConfirmedRun {
   RunId id;
@@ -203,7 +206,14 @@ struct ConfirmedRuns {
   std::vector<ConfirmedRun> runs;
   bool truncated = false;
 };
-using TargetTaskResult = std::variant<ConfirmedRuns, Problem>;
+// What says that a schema migration is at work.
+struct SchemaLock {
+  std::string text;  // "Rails' migration lock is held by pid 4711 (application puma)"
+  int pid = 0;       // 0 = no session holds it
+  std::string application_name;
+};
+using SchemaLocks = std::vector<SchemaLock>;
+using TargetTaskResult = std::variant<ConfirmedRuns, SchemaLocks, Problem>;
 struct TargetTaskAnswer {
   TargetIdentity from;  // without a system identifier: no server could be asked
   TargetTaskResult result;

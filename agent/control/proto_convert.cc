@@ -214,6 +214,11 @@ absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task) {
   switch (task.request_case()) {
     case pb::TargetTask::kConfirmRuns:
       return out;
+    case pb::TargetTask::kLookForSchemaLocks: {
+      const auto& tables = task.look_for_schema_locks().table();
+      out.request = LookForSchemaLocks{.tables = {tables.begin(), tables.end()}};
+      return out;
+    }
     case pb::TargetTask::REQUEST_NOT_SET:
       break;
   }
@@ -303,6 +308,14 @@ void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out)
       to->set_run_id(run.id.value());
       to->set_outcome(run.outcome);
       to->set_finish_age_seconds(run.finish_age_seconds);
+    }
+  } else if (const auto* locks = std::get_if<SchemaLocks>(&result)) {
+    pb::SchemaLocksResult* found = out->mutable_schema_locks();
+    for (const SchemaLock& lock : *locks) {
+      pb::SchemaLocksResult::SchemaLock* to = found->add_locks();
+      to->set_text(lock.text);
+      to->set_pid(lock.pid);
+      to->set_application_name(lock.application_name);
     }
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());

@@ -7,6 +7,7 @@
 
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
+#include "agent/task/schema_locks.h"
 #include "agent/work/problem.h"
 #include "common/status_macros.h"
 
@@ -31,6 +32,12 @@ absl::StatusOr<TargetTaskResult> Run(const ConfirmRuns&, pg::Connection& connect
   }
   confirmed.truncated = confirmed.runs.size() > kMaxConfirmedRuns;
   return TargetTaskResult(std::move(confirmed));
+}
+
+absl::StatusOr<TargetTaskResult> Run(const LookForSchemaLocks& request,
+                                     pg::Connection& connection) {
+  DUNLIN_ASSIGN_OR_RETURN(SchemaLocks locks, FindSchemaLocks(connection, request.tables));
+  return TargetTaskResult(std::move(locks));
 }
 
 }  // namespace

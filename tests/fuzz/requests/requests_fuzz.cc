@@ -70,6 +70,7 @@ const std::vector<Kind>& Kinds() {
       KindOf<pb::ResumeAllRunsRequest>(),
       KindOf<pb::BaselineMigrationRequest>(),
       KindOf<pb::ThrottleRunRequest>(),
+      KindOf<pb::LookForSchemaLocksRequest>(),
   };
   return *kinds;
 }
