@@ -199,11 +199,14 @@ struct ConfirmRuns {};
 struct ForgetRun {
   RunId run;
 };
+struct LookForSchemaLocks {
+  std::vector<std::string> tables;  // as in files
+};
 struct TargetTask {
   std::string id;
   std::string target;
   std::string store_id, store_name;
-  std::variant<ConfirmRuns, ForgetRun> request;
+  std::variant<ConfirmRuns, ForgetRun, LookForSchemaLocks> request;
 };
 struct ConfirmedRun {
   RunId id;
@@ -218,7 +221,14 @@ struct ForgottenRun {
   int64_t images = 0;
   int64_t shards = 0;
 };
-using TargetTaskResult = std::variant<ConfirmedRuns, ForgottenRun, Problem>;
+// What says that a schema migration is at work.
+struct SchemaLock {
+  std::string text;  // "Rails' migration lock is held by pid 4711 (application puma)"
+  int pid = 0;       // 0 = no session holds it
+  std::string application_name;
+};
+using SchemaLocks = std::vector<SchemaLock>;
+using TargetTaskResult = std::variant<ConfirmedRuns, ForgottenRun, SchemaLocks, Problem>;
 struct TargetTaskAnswer {
   TargetIdentity from;  // without a system identifier: no server could be asked
   TargetTaskResult result;

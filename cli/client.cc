@@ -73,6 +73,14 @@ absl::StatusOr<std::vector<pb::GateResult>> Client::CheckGate(const pb::CheckGat
   return std::vector<pb::GateResult>(response.results().begin(), response.results().end());
 }
 
+absl::StatusOr<pb::LookForSchemaLocksResponse> Client::LookForSchemaLocks(
+    const pb::LookForSchemaLocksRequest& request) {
+  pb::LookForSchemaLocksResponse response;
+  DUNLIN_RETURN_IF_ERROR(
+      Call(migrations_, &pb::MigrationService::Stub::LookForSchemaLocks, request, response));
+  return response;
+}
+
 absl::StatusOr<pb::StartRunResponse> Client::StartRun(const pb::StartRunRequest& request) {
   pb::StartRunResponse response;
   DUNLIN_RETURN_IF_ERROR(Call(runs_, &pb::RunService::Stub::StartRun, request, response));

@@ -32,6 +32,8 @@ class Client {
   absl::StatusOr<std::vector<std::string>> ResolveTargets(const std::string& migration,
                                                           const std::string& definition);
   absl::StatusOr<std::vector<pb::GateResult>> CheckGate(const pb::CheckGateRequest& request);
+  absl::StatusOr<pb::LookForSchemaLocksResponse> LookForSchemaLocks(
+      const pb::LookForSchemaLocksRequest& request);
   absl::StatusOr<pb::StartRunResponse> StartRun(const pb::StartRunRequest& request);
   absl::StatusOr<pb::Run> PauseRun(const pb::PauseRunRequest& request);
   absl::StatusOr<pb::Run> ResumeRun(const pb::ResumeRunRequest& request);

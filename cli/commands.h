@@ -21,8 +21,9 @@ struct StartOptions {
   int priority = 0;  // 0 = 100
   std::map<std::string, std::string> parameters;
   std::string reason;
-  std::string at;           // --at: when to begin; empty = at once
-  bool in_process = false;  // `local`: its agent comes right behind
+  std::string schema_wait = "30s";  // or none
+  std::string at;                   // --at: when to begin; empty = at once
+  bool in_process = false;          // `local`: its agent comes right behind
 };
 int RunStart(const GlobalOptions& global, const StartOptions& options);
 // Every migration of a folder that never had a run, in version order; `options.files` is not looked

@@ -95,6 +95,12 @@ void AddStartOptions(CLI::App* command, Everything& all) {
                    "share of the target beside other runs, 1 to 1000 (default 100)")
       ->check(CLI::Range(1, 1000));
   command->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
+  command
+      ->add_option("--schema-wait", all.start.schema_wait,
+                   "how long to wait for a schema migration that is at work on the target (Rails, "
+                   "golang-migrate, Flyway, Liquibase …, or an exclusive lock on the table) before "
+                   "nothing is started (exit 5); none: do not look")
+      ->capture_default_str();
   command->add_option("--reason", all.reason, "why, for the log of events");
 }
 

@@ -15,6 +15,7 @@
 #include "cli/exit_code.h"
 #include "cli/local_process.h"
 #include "cli/output.h"
+#include "cli/schema_wait.h"
 #include "cli/watch.h"
 
 #include "agent/agent.h"
@@ -56,6 +57,8 @@ int RunLocal(const GlobalOptions& global, const LocalOptions& options) {
     return Complain(
         absl::InvalidArgumentError("which database? Say --database DSN (or set DUNLIN_DATABASE)"));
   }
+  if (const auto wait = ParseSchemaWait(options.start.schema_wait); !wait.ok())
+    return Complain(wait.status());
   const auto files = ReadFiles(options.start.files);
   if (!files.ok()) return Complain(files.status());
   const absl::StatusOr<Secret> dsn = ReadDsn(global.database);

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/schema_wait.h"
 #include "cli/watch.h"
 #include <nlohmann/json.hpp>
 
@@ -70,11 +71,53 @@ class Starter {
     return parts.empty() ? "nothing to do" : absl::StrJoin(parts, ", ");
   }
 
+  // What Start() found to be started; in its order.
+  void Finish(const std::vector<std::string>& all_files) {
+    const auto in_the_way = LookForSchemaMigrations();
+    for (const Wanted& wanted : wanted_) {
+      const std::string& target = wanted.request.target();
+      if (const auto lock = in_the_way.find(target); lock != in_the_way.end()) {
+        Refuse(*wanted.file, target, InTheWay(wanted.file->name, target, lock->second));
+        continue;
+      }
+      const auto started = client_.StartRun(wanted.request);
+      if (!started.ok()) {
+        Refuse(*wanted.file, target, started.status());
+      } else {
+        Tell(*wanted.file, wanted.name, *started, all_files);
+      }
+    }
+    wanted_.clear();
+  }
+
   int code() const { return code_; }
   const std::set<std::string>& targets() const { return targets_; }
   const std::vector<std::string>& live() const { return live_; }
 
  private:
+  std::map<std::string, std::string> LookForSchemaMigrations() {
+    const auto wait = ParseSchemaWait(options_.schema_wait);
+    if (!wait.ok() || !*wait || wanted_.empty()) return {};
+    TablesByTarget tables;
+    for (const Wanted& wanted : wanted_) {
+      std::set<std::string>& of_target = tables[wanted.request.target()];
+      for (const StepDefinition& step : wanted.file->definition.steps) {
+        if (!step.is_once()) of_target.insert(step.table);
+      }
+    }
+    return WaitForSchemaMigrations(client_, global_, tables, **wait);
+  }
+
+  absl::Status InTheWay(const std::string& name, const std::string& target,
+                        const std::string& locks) const {
+    return WithReason(
+        absl::PermissionDeniedError(absl::StrCat(
+            name, " is not started: a schema migration is at work on ", target, ": ", locks,
+            ". Waited ", options_.schema_wait,
+            " for its end (--schema-wait); start it when that is over, not from within it")),
+        "SCHEMA_MIGRATION");
+  }
+
   void Count(Outcome::Kind kind, int code) {
     ++counts_[kind];
     code_ = std::max(code_, code);
@@ -92,13 +135,20 @@ class Starter {
     Count(Outcome::Kind::kFailed, Complain(status));
   }
 
+  // A new run to be made, as soon as no schema migration is at work there.
+  struct Wanted {
+    const MigrationFile* file;
+    std::string name;  // for people: with the target, where there are several
+    pb::StartRunRequest request;
+  };
+
   void StartOn(const MigrationFile& file, const std::string& target, bool several,
                const std::vector<std::string>& all_files) {
     auto request = MakeCommand<pb::StartRunRequest>(global_, options_.reason);
     request.set_migration(file.name);
     request.set_definition(file.bytes);
     request.set_target(target);
-    request.set_dry_run(options_.dry_run);
+    request.set_dry_run(true);
     request.set_has_test(file.has_test);
     for (const auto& [name, value] : options_.parameters) {
       const auto& declared = file.definition.parameters;
@@ -115,10 +165,12 @@ class Starter {
       if (!at.ok()) return Refuse(file, target, at.status());
       request.mutable_not_before_time()->set_seconds(absl::ToUnixSeconds(*at));
     }
-    const auto started = client_.StartRun(request);
-    if (!started.ok()) return Refuse(file, target, started.status());
+    const auto would = client_.StartRun(request);
+    if (!would.ok()) return Refuse(file, target, would.status());
     const std::string name = several ? absl::StrCat(file.name, "@", target) : file.name;
-    Tell(file, name, *started, all_files);
+    if (options_.dry_run || !would->created()) return Tell(file, name, *would, all_files);
+    request.set_dry_run(false);
+    wanted_.push_back({.file = &file, .name = name, .request = std::move(request)});
   }
 
   void Tell(const MigrationFile& file, const std::string& name, const pb::StartRunResponse& started,
@@ -199,6 +251,7 @@ class Starter {
   std::map<Outcome::Kind, int> counts_;
   int code_ = kDone;
   std::set<std::string> targets_;
+  std::vector<Wanted> wanted_;
   std::vector<std::string> live_;
 };
 
@@ -262,11 +315,14 @@ int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& 
   std::vector<std::string> names;
   for (const MigrationFile& file : files) names.push_back(file.name);
   for (const MigrationFile& file : files) starter.Start(file, names);
+  starter.Finish(names);
   live = starter.live();
   return starter.code();
 }
 
 int RunStart(const GlobalOptions& global, const StartOptions& options) {
+  if (const auto wait = ParseSchemaWait(options.schema_wait); !wait.ok())
+    return Complain(wait.status());
   const auto files = ReadFiles(options.files);
   if (!files.ok()) return Complain(files.status());
   const auto connection = Connect(global);
@@ -277,6 +333,8 @@ int RunStart(const GlobalOptions& global, const StartOptions& options) {
 }
 
 int RunUp(const GlobalOptions& global, const std::string& folder, const StartOptions& options) {
+  if (const auto wait = ParseSchemaWait(options.schema_wait); !wait.ok())
+    return Complain(wait.status());
   const auto files = ReadFolder(folder);
   if (!files.ok()) return Complain(files.status());
   if (const std::string circle = FindCircle(*files); !circle.empty())
@@ -295,6 +353,7 @@ int RunUp(const GlobalOptions& global, const std::string& folder, const StartOpt
       starter.Start(file, names);
     }
   }
+  starter.Finish(names);
   if (!global.json()) {
     std::cout << (files->empty() ? absl::StrCat("no migrations in ", folder) : starter.Summary())
               << std::endl;

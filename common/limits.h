@@ -21,6 +21,7 @@ inline constexpr int kMaxKeptColumns =
 inline constexpr int kMaxParameters = 64;
 inline constexpr int kMaxLabels = 32;
 inline constexpr int kMaxTargetsPerAgent = 256;
+inline constexpr int kMaxTablesPerQuestion = 256;
 inline constexpr int kMaxTargetsPerMigration = 1000;  // a run each
 inline constexpr int kMaxSlotsPerAgent = 256;
 inline constexpr int kMaxLeasesPerCall = 256;

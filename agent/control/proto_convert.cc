@@ -219,6 +219,11 @@ absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task) {
     case pb::TargetTask::kForgetRun:
       out.request = ForgetRun{.run = RunId(task.forget_run().run_id())};
       return out;
+    case pb::TargetTask::kLookForSchemaLocks: {
+      const auto& tables = task.look_for_schema_locks().table();
+      out.request = LookForSchemaLocks{.tables = {tables.begin(), tables.end()}};
+      return out;
+    }
     case pb::TargetTask::REQUEST_NOT_SET:
       break;
   }
@@ -315,6 +320,14 @@ void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out)
   } else if (const auto* forgotten = std::get_if<ForgottenRun>(&result)) {
     out->mutable_forget_run()->set_images(forgotten->images);
     out->mutable_forget_run()->set_shards(forgotten->shards);
+  } else if (const auto* locks = std::get_if<SchemaLocks>(&result)) {
+    pb::SchemaLocksResult* found = out->mutable_schema_locks();
+    for (const SchemaLock& lock : *locks) {
+      pb::SchemaLocksResult::SchemaLock* to = found->add_locks();
+      to->set_text(lock.text);
+      to->set_pid(lock.pid);
+      to->set_application_name(lock.application_name);
+    }
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

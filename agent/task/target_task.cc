@@ -7,6 +7,7 @@
 
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
+#include "agent/task/schema_locks.h"
 #include "agent/work/problem.h"
 #include "common/status_macros.h"
 
@@ -52,6 +53,12 @@ absl::StatusOr<TargetTaskResult> Run(const ForgetRun& forget, pg::Connection& co
     forgotten.images += part.rows_affected;
   }
   return TargetTaskResult(forgotten);
+}
+
+absl::StatusOr<TargetTaskResult> Run(const LookForSchemaLocks& request,
+                                     pg::Connection& connection) {
+  DUNLIN_ASSIGN_OR_RETURN(SchemaLocks locks, FindSchemaLocks(connection, request.tables));
+  return TargetTaskResult(std::move(locks));
 }
 
 }  // namespace

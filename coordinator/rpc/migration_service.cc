@@ -35,6 +35,14 @@ class MigrationServiceImpl final : public pb::MigrationService::Service {
       return absl::OkStatus();
     });
   }
+  grpc::Status LookForSchemaLocks(grpc::ServerContext* context,
+                                  const pb::LookForSchemaLocksRequest* request,
+                                  pb::LookForSchemaLocksResponse* response) override {
+    return Serve(context, "LookForSchemaLocks", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.LookForSchemaLocks(*request));
+      return absl::OkStatus();
+    });
+  }
 
  private:
   Store& store_;

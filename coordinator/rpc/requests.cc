@@ -250,6 +250,17 @@ absl::Status CheckRequest(const pb::BaselineMigrationRequest& request) {
   return CheckText("target", request.target(), kMaxNameBytes);
 }
 
+absl::Status CheckRequest(const pb::LookForSchemaLocksRequest& request) {
+  DUNLIN_RETURN_IF_ERROR(CheckBounds(request));
+  DUNLIN_RETURN_IF_ERROR(CheckText("target", request.target(), kMaxNameBytes, true));
+  DUNLIN_RETURN_IF_ERROR(CheckText("question_id", request.question_id(), kMaxNameBytes));
+  if (request.table_size() > kMaxTablesPerQuestion)
+    return absl::InvalidArgumentError("a question names 256 tables at most");
+  for (const std::string& table : request.table())
+    DUNLIN_RETURN_IF_ERROR(CheckText("table", table, kMaxNameBytes, true));
+  return absl::OkStatus();
+}
+
 absl::Status CheckRequest(const agent_pb::RegisterAgentRequest& request) {
   DUNLIN_RETURN_IF_ERROR(CheckBounds(request));
   DUNLIN_RETURN_IF_ERROR(CheckText("name", request.name(), kMaxNameBytes, true));

@@ -414,6 +414,8 @@ INSERT INTO dunlin_store.target_task (id, target, kind, request)
 SELECT $1::uuid, $2, $3, decode($4, 'hex')
 WHERE NOT EXISTS (SELECT 1 FROM dunlin_store.target_task t WHERE t.target = $2 AND t.kind = $3 AND t.answer IS NULL
                     AND t.created_at > clock_timestamp() - interval '30 seconds'))sql"};
+const S kAskTargetAnew{"s_ask_target_anew", R"sql(
+INSERT INTO dunlin_store.target_task (id, target, kind, request) VALUES ($1::uuid, $2, $3, decode($4, 'hex')))sql"};
 const S kGrantTargetTasks{"s_grant_target_tasks", R"sql(
 UPDATE dunlin_store.target_task t SET agent = $1::uuid, expires_at = clock_timestamp() + interval '10 seconds'
 WHERE t.id IN (SELECT c.id FROM dunlin_store.target_task c

@@ -21,7 +21,8 @@ extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSuperseded
     kRunsPausedWithAll, kTellLeft, kUndoOf, kOpenUndoOf, kMarkForgotten, kMarkConfirmed;
 // gates and what is asked of targets
 extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kAskTarget,
-    kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns, kPruneTargetTasks;
+    kAskTargetAnew, kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns,
+    kPruneTargetTasks;
 extern const pg::Statement kInsertTask, kInsertVerifyTask, kDropOpenTasks, kDropVerifyTasks,
     kShardsOfStep;
 extern const pg::Statement kRowsDone, kAnyBatchCommitted, kLockName, kForgiveShards, kMarkStarted,

@@ -72,6 +72,8 @@ class Store {
   absl::StatusOr<pb::ResolveTargetsResponse> ResolveTargets(
       const pb::ResolveTargetsRequest& request);
   absl::StatusOr<pb::CheckGateResponse> CheckGate(const pb::CheckGateRequest& request);
+  absl::StatusOr<pb::LookForSchemaLocksResponse> LookForSchemaLocks(
+      const pb::LookForSchemaLocksRequest& request);
   absl::StatusOr<pb::PauseRunResponse> PauseRun(const pb::PauseRunRequest& request,
                                                 const Caller& caller);
   absl::StatusOr<pb::ResumeRunResponse> ResumeRun(const pb::ResumeRunRequest& request,

@@ -25,12 +25,55 @@ absl::Status ApplyConfirmedRuns(Transaction& tx, const std::string& target,
                  pg::EncodeTextArray(ages), result.truncated() ? "true" : "false"});
 }
 
+absl::Status ReadSchemaLocks(Transaction& tx, const pb::LookForSchemaLocksRequest& request,
+                             pb::LookForSchemaLocksResponse* response) {
+  response->set_question_id(request.question_id());
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result task,
+                          tx.Query(sql::kTargetTask, {request.question_id()}));
+  if (task.rows.empty() || task.Text(0, 0) != request.target() ||
+      task.Text(0, 1) != "look_for_schema_locks")
+    return absl::NotFoundError("no such question was asked; ask anew, without a question_id");
+  if (!task.Bool(0, 3)) return absl::OkStatus();
+  agent_pb::CompleteTargetTaskRequest answer;
+  if (!answer.ParseFromString(absl::HexStringToBytes(task.Text(0, 4))))
+    return absl::DataLossError("an answer of a target cannot be read");
+  response->set_answered(true);
+  response->set_problem(answer.problem().message());
+  for (const auto& lock : answer.schema_locks().locks()) {
+    auto* out = response->add_locks();
+    out->set_text(lock.text());
+    out->set_pid(lock.pid());
+    out->set_application_name(lock.application_name());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Store::AskTarget(Transaction& tx, const std::string& target, const std::string& kind,
                               const agent_pb::TargetTask& question) {
   return tx.Run(sql::kAskTarget,
                 {MakeUuid(), target, kind, absl::BytesToHexString(question.SerializeAsString())});
+}
+
+absl::StatusOr<pb::LookForSchemaLocksResponse> Store::LookForSchemaLocks(
+    const pb::LookForSchemaLocksRequest& request) {
+  pb::LookForSchemaLocksResponse response;
+  DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
+    response.Clear();
+    DUNLIN_ASSIGN_OR_RETURN(const RunWait agents, WaitForAgent(tx, request.target()));
+    response.set_no_agent(!agents.sentence.empty());
+    if (response.no_agent()) return absl::OkStatus();
+    if (!request.question_id().empty()) return ReadSchemaLocks(tx, request, &response);
+    agent_pb::TargetTask question;
+    *question.mutable_look_for_schema_locks()->mutable_table() = request.table();
+    response.set_question_id(MakeUuid());
+    // Always a question of its own: an answer to an older one says nothing of now.
+    return tx.Run(sql::kAskTargetAnew,
+                  {response.question_id(), request.target(), "look_for_schema_locks",
+                   absl::BytesToHexString(question.SerializeAsString())});
+  }));
+  return response;
 }
 
 absl::Status Store::GrantTargetTasks(Transaction& tx, const std::string& agent,

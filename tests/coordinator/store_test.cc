@@ -221,9 +221,10 @@ TEST_F(StoreTest, AListOfConcernHasWhatFailedAsLongAsNothingStandsInItsPlace) {
 TEST_F(StoreTest, TheTimeOfAStateIsThatOfItsChange) {
   const auto store = MakeStore();
   Start(*store);
-  Exec("UPDATE dunlin_store.run SET state_at = now() - interval '1 hour'");
+  Exec("UPDATE dunlin_store.run SET state_at = now() - interval '1 hour', reason = 'another'");
   const int64_t before = Get(*store).state_time().seconds();
   ASSERT_TRUE(store->Sweep().ok());  // says what it waits for: no other state
+  ASSERT_EQ(Int("SELECT count(*) FROM dunlin_store.run WHERE reason = 'another'"), 0);
   EXPECT_EQ(Get(*store).state_time().seconds(), before);
   ASSERT_TRUE(Pause(*store).ok());
   EXPECT_GE(Get(*store).state_time().seconds(), before + 3599);

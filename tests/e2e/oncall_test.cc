@@ -1,12 +1,14 @@
 // What the on-call engineer types, by the binaries that people type.
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "common/clock.h"
 #include "tests/e2e/command_fixture.h"
 #include "tests/testlib/mini_cluster.h"
 
@@ -41,6 +43,15 @@ class OnCall : public CommandTest {
     return Write(absl::StrCat(name, ".yaml"),
                  absl::StrCat("description: Count\ntarget: app\ntable: items\nbatch: ", batch,
                               "\nlimits: {rows_per_second: 1000}\n", more));
+  }
+  static void Exec(pg::Connection& session, const std::string& sql) {
+    const auto done = session.Query(sql);
+    EXPECT_TRUE(done.ok()) << sql << ": " << done.status();
+  }
+  std::unique_ptr<pg::Connection> Session(const std::string& database, const std::string& name) {
+    auto session = server_.Connect(database);
+    Exec(*session, absl::StrCat("SET application_name = '", name, "'"));
+    return session;
   }
   std::string Said(const std::vector<std::string>& arguments) const {
     return cluster_->Dunlin(arguments).output;
@@ -111,6 +122,86 @@ TEST_F(OnCall, ShowAndEventsTellWhoDidWhatWhenWhyFromWhereAndWhatWasBefore) {
                           "concurrency 1 +sale\n"));
   const auto shown = nlohmann::json::parse(Said({"show", kSlow, "-o", "json"}));
   EXPECT_EQ(shown["next_command"], absl::StrCat("dunlin resume ", kSlow));
+}
+
+// crc32('app') times Rails' salt.
+constexpr const char* kRailsLock = "6939591962871035475";
+
+TEST_F(OnCall, NothingIsStartedInsideASchemaMigration) {
+  const std::string file = File(kSlow, kCount, "");
+  const std::string once = Write(absl::StrCat(kLater, ".yaml"),
+                                 "description: d\ntarget: app\nonce: SELECT 1\ndepends_on: []\n");
+  auto rails = Session("app", "bin/rails");
+  Exec(*rails, absl::StrCat("SELECT pg_advisory_lock(", kRailsLock, ")"));
+  const RunResult refused = cluster_->Dunlin({"start", file, once, "--schema-wait", "1s"});
+  EXPECT_EQ(refused.exit_code, 5) << refused.output;
+  EXPECT_THAT(refused.output,
+              ::testing::ContainsRegex(
+                  "20261101000000_slow is not started: a schema migration is at work on "
+                  "app: the migration lock of Rails is held by pid [0-9]+ "
+                  "\\(application bin/rails\\)"));
+  EXPECT_THAT(refused.output, HasSubstr("20261103000000_later is not started"));
+  EXPECT_THAT(Said({"list"}), Not(HasSubstr("20261101000000_slow"))) << "nothing was recorded";
+  // It ends while the next one waits.
+  std::jthread release([&] {
+    SystemClock().SleepFor(absl::Seconds(2), {});
+    rails.reset();
+  });
+  const RunResult waited = cluster_->Dunlin({"start", file, "--schema-wait", "40s"});
+  EXPECT_EQ(waited.exit_code, 0) << waited.output;
+  EXPECT_THAT(waited.output, HasSubstr("Waiting for up to 40 s (--schema-wait)"));
+  EXPECT_THAT(waited.output, HasSubstr("20261101000000_slow started on app"));
+  // What is there already is told without a look.
+  auto again = Session("app", "bin/rails");
+  Exec(*again, absl::StrCat("SELECT pg_advisory_lock(", kRailsLock, ")"));
+  EXPECT_EQ(cluster_->Dunlin({"start", file}).exit_code, 0);
+  EXPECT_EQ(cluster_->Dunlin({"start", once, "--schema-wait", "none"}).exit_code, 0);
+}
+
+TEST_F(OnCall, Trap24_ARunGoesOnWhileASchemaMigrationHoldsItsLockAndWaitsForIt) {
+  const auto quick = [&](const std::string& name) {
+    return Write(absl::StrCat(name, ".yaml"),
+                 absl::StrCat("description: Count\ntarget: app\ntable: items\nbatch: ", kCount,
+                              "\nlimits: {rows_per_second: 40000}\n"));
+  };
+  ASSERT_EQ(cluster_->Dunlin({"start", quick(kSlow), quick(kLater)}).exit_code, 0);
+  // As a migration that holds Rails' lock from its beginning to its end, and asks the gate inside;
+  // the second run is not even planned then.
+  auto rails = Session("app", "bin/rails");
+  Exec(*rails, absl::StrCat("SELECT pg_advisory_lock(", kRailsLock, ")"));
+  ASSERT_NE(cluster_->State(kLater), "FINISHED");
+  const RunResult gate = cluster_->Dunlin({"gate", kSlow, kLater, "--wait", "--timeout", "2m"});
+  EXPECT_EQ(gate.exit_code, 0) << gate.output;
+  EXPECT_EQ(server_.Int("app", "SELECT count(*) FROM items WHERE n <> 2"), 0);
+}
+
+TEST_F(OnCall, WithoutAnAgentARunWaitsAndSaysWhatToStart) {
+  const std::string path =
+      Write(absl::StrCat(kSlow, ".yaml"), "description: d\ntarget: nobody\nonce: SELECT 1\n");
+  const RunResult started = cluster_->Dunlin({"start", path});
+  EXPECT_EQ(started.exit_code, 0) << started.output;
+  EXPECT_THAT(started.output,
+              HasSubstr("no agent for target nobody is connected; start one: dunlin-agent"));
+  EXPECT_EQ(cluster_->State(kSlow), "PENDING");
+}
+
+TEST_F(OnCall, LocalLooksForASchemaMigrationItself) {
+  server_.CreateDatabase("own");
+  server_.Exec("own", "CREATE TABLE items (id bigint PRIMARY KEY, n int)");
+  const std::string file =
+      Write(absl::StrCat(kSlow, ".yaml"),
+            "description: d\ntable: items\nbatch: UPDATE items SET n = 1 WHERE "
+            ":batch\n");
+  auto session = Session("own", "psql");
+  Exec(*session, "BEGIN");
+  Exec(*session, "ALTER TABLE items ADD COLUMN more int");
+  const std::vector<std::string> local = {"local",         file, "--database", server_.Dsn("own"),
+                                          "--schema-wait", "1s"};
+  const RunResult refused = Dunlin(local);
+  EXPECT_EQ(refused.exit_code, 5) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("an AccessExclusiveLock on items is held by pid "));
+  Exec(*session, "COMMIT");
+  EXPECT_EQ(Dunlin(local).exit_code, 0);
 }
 
 }  // namespace

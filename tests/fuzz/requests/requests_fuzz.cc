@@ -72,6 +72,7 @@ const std::vector<Kind>& Kinds() {
       KindOf<pb::ThrottleRunRequest>(),
       KindOf<pb::UndoRunRequest>(),
       KindOf<pb::ForgetRunRequest>(),
+      KindOf<pb::LookForSchemaLocksRequest>(),
   };
   return *kinds;
 }
