@@ -15,6 +15,8 @@
 #include "common/pg/connection.h"
 #include "common/rpc/channel.h"
 #include "common/status_macros.h"
+#include "coordinator/notify/http_post.h"
+#include "coordinator/notify/notifier.h"
 #include "coordinator/rpc/services.h"
 #include "coordinator/store/store.h"
 #include "coordinator/watch/revision_hub.h"
@@ -34,6 +36,8 @@ absl::Status CheckOptions(const CoordinatorOptions& options) {
   if (options.lease_ttl < absl::Seconds(1) || options.lease_ttl > absl::Minutes(10)) {
     return absl::InvalidArgumentError("--lease-ttl must be 1s to 10m");
   }
+  if (!options.notify.url.Reveal().empty())
+    DUNLIN_RETURN_IF_ERROR(CheckNotifyUrl(options.notify.url));
   if (options.listen.empty()) return absl::OkStatus();
   DUNLIN_RETURN_IF_ERROR(ValidateAddress(options.listen));
   if (!IsLoopback(options.listen) && !options.insecure) {
@@ -126,6 +130,8 @@ struct Coordinator::Impl {
   }
 
   void Shutdown() {
+    teller.request_stop();
+    if (teller.joinable()) teller.join();
     sweeper.request_stop();
     if (sweeper.joinable()) sweeper.join();
     hub.Stop();
@@ -145,6 +151,7 @@ struct Coordinator::Impl {
   int port = 0;
   std::unique_ptr<grpc::Server> server;
   std::jthread sweeper;
+  std::jthread teller;
 };
 
 Coordinator::Coordinator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -158,6 +165,11 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Make(CoordinatorOption
   if (options.background) {
     impl->sweeper =
         std::jthread([raw = impl.get()](std::stop_token stop) { raw->RunSweeper(stop); });
+  }
+  if (options.background && !options.notify.url.Reveal().empty()) {
+    impl->teller = std::jthread([raw = impl.get()](std::stop_token stop) {
+      Notifier(raw->options.notify, raw->store).Run(stop);
+    });
   }
   return std::unique_ptr<Coordinator>(new Coordinator(std::move(impl)));
 }

@@ -10,6 +10,7 @@
 
 #include "common/limits.h"
 #include "common/secret.h"
+#include "coordinator/notify/notify_options.h"
 
 namespace dunlin::coordinator {
 
@@ -30,6 +31,8 @@ struct CoordinatorOptions {
   // Waits for an absent store instead of failing (the daemon), until `stop`.
   bool wait_for_store = false;
   std::stop_token stop = {};
+  // Whom to tell what happens to runs; needs `background`.
+  NotifyOptions notify = {};
 };
 
 // One replica of the coordinator: stateless, any number may share a store. Composition root.

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include <CLI/CLI.hpp>
 
 #include "common/clock.h"
@@ -15,6 +16,7 @@
 #include "common/status_macros.h"
 #include "common/text/duration.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/notify/notice.h"
 
 namespace dunlin::coordinator {
 namespace {
@@ -23,6 +25,9 @@ struct Flags {
   std::string store;
   std::string listen = "127.0.0.1:7070";
   std::string lease_ttl = "15s";
+  std::string notify;
+  std::string notify_format = "json";
+  std::string stall_after = "10m";
   bool insecure = false;
   int verbosity = 0;
 };
@@ -32,6 +37,18 @@ absl::StatusOr<CoordinatorOptions> ToOptions(const Flags& flags) {
       .listen = flags.listen, .insecure = flags.insecure, .wait_for_store = true};
   DUNLIN_ASSIGN_OR_RETURN(options.store_dsn, ReadDsn(flags.store));
   DUNLIN_ASSIGN_OR_RETURN(options.lease_ttl, ParseDuration(flags.lease_ttl));
+  if (!flags.notify.empty()) {
+    auto url = ReadDsn(flags.notify);
+    // Only a file can fail, so that the flag's value is no secret.
+    if (!url.ok())
+      return absl::InvalidArgumentError(
+          absl::StrCat("--notify: cannot read a URL from the first line of ", flags.notify));
+    options.notify.url = *std::move(url);
+  }
+  DUNLIN_ASSIGN_OR_RETURN(options.notify.format, ParseNoticeFormat(flags.notify_format));
+  DUNLIN_ASSIGN_OR_RETURN(options.notify.stall_after, ParseDuration(flags.stall_after));
+  if (options.notify.stall_after < absl::Seconds(10))
+    return absl::InvalidArgumentError("--stall-after must be 10s or more");
   return options;
 }
 
@@ -90,6 +107,16 @@ int main(int argc, char** argv) {
   app.add_option("--listen", flags.listen, "HOST:PORT; port 0 takes a free one")
       ->capture_default_str();
   app.add_option("--lease-ttl", flags.lease_ttl, "how long a silent agent keeps a shard")
+      ->capture_default_str();
+  app.add_option(
+      "--notify", flags.notify,
+      "URL that is told by POST of changes of state, rows set aside, and stalls; or @FILE "
+      "with it, since it may hold a secret");
+  app.add_option("--notify-format", flags.notify_format, "json, or slack for its incoming webhooks")
+      ->check(CLI::IsMember({"json", "slack"}))
+      ->capture_default_str();
+  app.add_option("--stall-after", flags.stall_after,
+                 "how long nothing of a run may move until that is told")
       ->capture_default_str();
   app.add_flag("--insecure", flags.insecure, "allow plain text on addresses that are not loopback");
   app.add_option("-v,--verbosity", flags.verbosity, "log more (0 to 3)");

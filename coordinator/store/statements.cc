@@ -672,6 +672,30 @@ FROM (SELECT 1) one LEFT JOIN dunlin_store.target_signals g ON g.target = $1)sql
 const S kRunsToMeasure{"s_runs_to_measure", R"sql(
 SELECT r.id, r.migration, r.digest, encode(r.definition, 'hex'), r.throttled_reason FROM dunlin_store.run r
 WHERE r.target = $1 AND r.state IN ('PLANNING', 'RUNNING', 'FINALIZING') ORDER BY r.id LIMIT 100)sql"};
+// Runs that nobody has told of yet: what lies back more than ten minutes stays untold.
+const S kBeginToTell{"s_begin_to_tell", R"sql(
+INSERT INTO dunlin_store.notified (run, revision)
+SELECT r.id, coalesce((SELECT max(e.revision) FROM dunlin_store.event e
+                       WHERE e.run = r.id AND e.at < clock_timestamp() - interval '10 minutes'), 0)
+FROM dunlin_store.run r WHERE NOT EXISTS (SELECT 1 FROM dunlin_store.notified n WHERE n.run = r.id)
+ON CONFLICT DO NOTHING)sql"};
+// Those that have changed, and live ones, which may stand still; least lately looked at first.
+const S kClaimNotices{"s_claim_notices", R"sql(
+UPDATE dunlin_store.notified n SET claimed_until = clock_timestamp() + interval '2 minutes'
+FROM (SELECT c.run FROM dunlin_store.notified c JOIN dunlin_store.run r ON r.id = c.run
+      WHERE c.claimed_until < clock_timestamp() AND c.next_at <= clock_timestamp()
+        AND (r.revision > c.revision OR r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING'))
+      ORDER BY c.noted_at, c.run LIMIT 5 FOR UPDATE OF c SKIP LOCKED) due
+WHERE n.run = due.run
+RETURNING n.run, n.revision, n.mark, extract(epoch FROM clock_timestamp() - n.mark_at)::double precision, n.stall_told)sql"};
+const S kMarkProgress{"s_mark_progress", R"sql(
+UPDATE dunlin_store.notified SET mark = $2, mark_at = clock_timestamp(), stall_told = false WHERE run = $1::uuid)sql"};
+const S kNoteTold{"s_note_told", R"sql(
+UPDATE dunlin_store.notified SET revision = greatest(revision, $2::bigint), claimed_until = '-infinity',
+  noted_at = clock_timestamp(), tries = CASE WHEN $3::boolean THEN 0 ELSE tries + 1 END,
+  next_at = clock_timestamp() + CASE WHEN $3::boolean THEN 0 ELSE least(300, 2 ^ least(tries, 9)) END * interval '1 second',
+  stall_told = stall_told OR $4::boolean
+WHERE run = $1::uuid)sql"};
 const S kUpdateRate{"s_update_rate", R"sql(
 UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp()
 WHERE id = $1::uuid)sql"};

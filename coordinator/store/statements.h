@@ -20,9 +20,9 @@ extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSuperseded
     kMarkVoid, kNewestRunBeside, kStartedWith, kApproval, kApprove, kRunsToPause,
     kRunsPausedWithAll, kTellLeft, kUndoOf, kOpenUndoOf, kMarkForgotten, kMarkConfirmed;
 // gates and what is asked of targets
-extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kAskTarget,
-    kAskTargetAnew, kGrantTargetTasks, kTargetTask, kAnswerTargetTask, kConfirmRuns,
-    kPruneTargetTasks;
+extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kBeginToTell,
+    kClaimNotices, kMarkProgress, kNoteTold, kAskTarget, kAskTargetAnew, kGrantTargetTasks,
+    kTargetTask, kAnswerTargetTask, kConfirmRuns, kPruneTargetTasks;
 extern const pg::Statement kInsertTask, kInsertVerifyTask, kDropOpenTasks, kDropVerifyTasks,
     kShardsOfStep;
 extern const pg::Statement kRowsDone, kAnyBatchCommitted, kLockName, kForgiveShards, kMarkStarted,

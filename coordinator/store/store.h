@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,15 @@ struct WatchDelta {
   pb::Run run;
   std::vector<pb::RunEvent> events;
   std::vector<pb::Shard> shards;
+};
+
+// What is to be told of one run (notify/).
+struct NoticesOfRun {
+  pb::Run run;
+  std::vector<pb::RunEvent> events;   // in order
+  std::optional<pb::RunEvent> stall;  // behind them
+  int64_t told_before = 0;            // the revision up to which all has been told
+  int64_t up_to = 0;                  // the same when these are
 };
 
 // The coordinator's state in PostgreSQL: what should be done. Coordinators are stateless and
@@ -137,6 +147,11 @@ class Store {
   absl::Status Sweep();
   // Old events and answers to request ids go; every few minutes is often enough.
   absl::Status Prune();
+  // A few runs of which something is to be told, for the caller alone, for two minutes. The rest
+  // when it is asked again.
+  absl::StatusOr<std::vector<NoticesOfRun>> ClaimNotices(absl::Duration stall_after);
+  // Gives the run back; when not all was told, it is claimed again after a back-off of up to 5 min.
+  absl::Status NoteTold(const std::string& run, int64_t revision, bool all_told, bool stall_told);
   // Revokes every lease, as when `dunlin local` knows that its predecessor is dead.
   absl::Status RevokeAllLeases(const std::string& reason);
 

@@ -1,4 +1,7 @@
 // What the on-call engineer types, by the binaries that people type.
+#include <httplib.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -9,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/clock.h"
+#include "common/mutex.h"
 #include "tests/e2e/command_fixture.h"
 #include "tests/testlib/mini_cluster.h"
 
@@ -202,6 +206,44 @@ TEST_F(OnCall, LocalLooksForASchemaMigrationItself) {
   EXPECT_THAT(refused.output, HasSubstr("an AccessExclusiveLock on items is held by pid "));
   Exec(*session, "COMMIT");
   EXPECT_EQ(Dunlin(local).exit_code, 0);
+}
+
+// Two coordinators tell the same URL, which they read from a file.
+TEST_F(OnCall, WhatHappensToARunIsPostedToTheUrlOfNotify) {
+  Mutex mutex;
+  std::vector<std::string> texts;
+  httplib::Server hook;
+  hook.Post("/hook", [&](const httplib::Request& request, httplib::Response&) {
+    MutexLock lock(mutex);
+    texts.push_back(nlohmann::json::parse(request.body)["text"]);
+  });
+  const int port = hook.bind_to_any_port("127.0.0.1");
+  std::jthread listener([&] { hook.listen_after_bind(); });
+  ASSERT_TRUE(Eventually(kPatience, [&] { return hook.is_running(); }));
+  const std::string url = Write("url", absl::StrCat("http://127.0.0.1:", port, "/hook\n"));
+  cluster_.reset();
+  server_.Exec("postgres", "DROP DATABASE store WITH (FORCE)");
+  cluster_ = std::make_unique<MiniCluster>(
+      server_, MiniClusterOptions{.agents = 1,
+                                  .coordinator_flags = {"--notify", absl::StrCat("@", url),
+                                                        "--notify-format", "slack"}});
+  cluster_->WaitForAgents();
+  const auto told = [&](const std::string& name) {
+    MutexLock lock(mutex);
+    return std::count(
+        texts.begin(), texts.end(),
+        absl::StrCat(name,
+                     " on app: FINALIZING → FINISHED: the finish row is written (team=payments)"));
+  };
+  for (const char* name : {kSlow, kLater}) {
+    const std::string file =
+        Write(absl::StrCat(name, ".yaml"),
+              "description: d\ntarget: app\nonce: SELECT 1\nlabels: {team: payments}\n");
+    ASSERT_EQ(cluster_->Dunlin({"start", file, "--wait"}).exit_code, 0);
+    EXPECT_TRUE(Eventually(kPatience, [&] { return told(name) > 0; }));
+  }
+  EXPECT_EQ(told(kSlow), 1);
+  hook.stop();
 }
 
 }  // namespace

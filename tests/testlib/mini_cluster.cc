@@ -57,9 +57,11 @@ void MiniCluster::ReplaceCoordinator(size_t i) {
 }
 
 std::unique_ptr<Process> MiniCluster::StartCoordinator(size_t i) const {
-  return std::make_unique<Process>(std::vector<std::string>{
-      Binary("dunlin-coordinator"), "--store", server_.Dsn("store"), "--listen",
-      absl::StrCat("127.0.0.1:", ports_[i]), "--lease-ttl", options_.lease_ttl});
+  std::vector<std::string> argv = {
+      Binary("dunlin-coordinator"),          "--store",     server_.Dsn("store"), "--listen",
+      absl::StrCat("127.0.0.1:", ports_[i]), "--lease-ttl", options_.lease_ttl};
+  argv.insert(argv.end(), options_.coordinator_flags.begin(), options_.coordinator_flags.end());
+  return std::make_unique<Process>(argv);
 }
 
 std::unique_ptr<Process> MiniCluster::StartAgent() const {

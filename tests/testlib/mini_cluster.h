@@ -14,7 +14,8 @@ struct MiniClusterOptions {
   int agents = 3;
   int slots = 2;  // of each agent
   std::string lease_ttl = "3s";
-  std::vector<std::string> agent_flags = {};   // more of them
+  std::vector<std::string> agent_flags = {};  // more of them
+  std::vector<std::string> coordinator_flags = {};
   std::vector<std::string> targets = {"app"};  // of each agent; a database each
   std::vector<std::string> target_flags = {};  // in place of those: --target NAME=DSN …
 };

@@ -185,6 +185,19 @@ CREATE TABLE dunlin_store.event (
   PRIMARY KEY (run, revision)
 );
 
+-- What has been told of runs to the URL of --notify.
+CREATE TABLE dunlin_store.notified (
+  run uuid PRIMARY KEY REFERENCES dunlin_store.run (id),
+  revision bigint NOT NULL,  -- told up to it
+  claimed_until timestamptz NOT NULL DEFAULT '-infinity',  -- a coordinator is at it
+  noted_at timestamptz NOT NULL DEFAULT '-infinity',
+  tries integer NOT NULL DEFAULT 0,
+  next_at timestamptz NOT NULL DEFAULT '-infinity',
+  mark text NOT NULL DEFAULT '',  -- how far the run was at mark_at
+  mark_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  stall_told boolean NOT NULL DEFAULT false  -- that nothing has moved since
+) WITH (fillfactor = 50);
+
 CREATE TABLE dunlin_store.request (
   id text PRIMARY KEY,
   fingerprint text NOT NULL,
