@@ -49,6 +49,9 @@ struct UndoOptions {
   bool wait = false;
 };
 int RunUndo(const GlobalOptions& global, const UndoOptions& options);
+// Exit 0 when it is done, also when nothing was there; 1 when it could not be; 3 when it takes
+// longer.
+int RunAdopt(const GlobalOptions& global, const std::string& target, const std::string& reason);
 int RunForget(const GlobalOptions& global, const std::string& run, const std::string& reason);
 struct BaselineOptions {
   std::string folder = "db/data_migrations";

@@ -72,6 +72,8 @@ const std::vector<Kind>& Kinds() {
       KindOf<pb::ThrottleRunRequest>(),
       KindOf<pb::UndoRunRequest>(),
       KindOf<pb::ForgetRunRequest>(),
+      KindOf<pb::AdoptTargetRequest>(),
+      KindOf<pb::GetAdoptionRequest>(),
   };
   return *kinds;
 }
