@@ -175,7 +175,8 @@ const pg::Statement kRunById{"d_run_by_id", R"sql(
 SELECT digest, outcome, store_id, system_identifier, timeline, rows_total FROM dunlin.run WHERE id = $1::uuid)sql"};
 
 const pg::Statement kRunOutcomes{"d_run_outcomes", R"sql(
-SELECT id, coalesce(outcome, 'open'), extract(epoch FROM clock_timestamp() - finished_at)::double precision
+SELECT id, coalesce(outcome, 'open'),
+  coalesce(extract(epoch FROM clock_timestamp() - finished_at), 0)::double precision
 FROM dunlin.run ORDER BY started_at DESC LIMIT $1::int)sql"};
 
 const pg::Statement kOtherRunOfName{"d_other_run_of_name", R"sql(
