@@ -69,7 +69,6 @@ constexpr Edge kEdges[] = {
     {kFinished, kRunning, "the target failed over and has lost the end of it"},
     {kFinished, kPlanning, "the target failed over and has lost all of it"},
     {kFinished, kFailed, "the target has lost its record"},
-    {kFinished, kCancelled, "the ledger of the adopted target has no record of it"},
 };
 
 }  // namespace

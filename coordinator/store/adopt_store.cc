@@ -70,11 +70,15 @@ absl::Status End(Transaction& tx, RunEditor& run, const Adoption& adoption,
   DUNLIN_RETURN_IF_ERROR(run.Emit(adoption.Event("run_adopted")));
   RunEditor::EventText text = adoption.Event("");
   text.reason = why;
+  if (run.state == RunState::kFinished)
+    DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kFailed, text));
   for (const RunState to : {RunState::kCancelling, RunState::kCancelled}) {
     if (MayChange(run.state, to)) DUNLIN_RETURN_IF_ERROR(run.ChangeState(to, text));
   }
   run.reason = why;
   run.error.clear();
+  // Whoever resumes it all the same begins with what the ledger says then.
+  run.reconcile_due = run.planned_steps > 0;
   return run.Save();
 }
 
