@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/status_macros.h"
+#include "common/text/duration.h"
 
 namespace dunlin::cli {
 namespace {
@@ -38,11 +39,15 @@ void Tell(const pb::Adoption& adoption, const std::vector<pb::Run>& runs,
   if (!adoption.former_store_id().empty())
     std::cout << "; it was of store " << adoption.former_store_name() << " ("
               << adoption.former_store_id() << "), which commits nothing there any more";
-  std::cout << ". " << adoption.runs_learned() << " runs are learned from its ledger\n";
+  const int64_t learned = adoption.runs_learned();
+  std::cout << ". Learned from its ledger: " << HumanCount(learned)
+            << (learned == 1 ? " run\n" : " runs\n");
   if (runs.empty()) std::cout << "  none of its migrations is open\n";
   for (const pb::Run& run : runs) {
-    std::cout << "  " << run.migration() << " is " << StateName(run.state())
-              << (run.reason().empty() ? "" : absl::StrCat(": ", run.reason(), reach)) << "\n";
+    std::cout << "  " << run.migration() << " is " << StateName(run.state()) << ": "
+              << (run.reason().empty() ? absl::StrCat("go on: dunlin resume ", run.migration())
+                                       : run.reason())
+              << reach << "\n";
   }
 }
 
@@ -66,7 +71,7 @@ int RunAdopt(const GlobalOptions& global, const std::string& target, const std::
   Client& client = *connection->client;
   auto request = MakeCommand<pb::AdoptTargetRequest>(global, reason);
   request.set_target(target);
-  auto adoption = client.AdoptTarget(request);
+  auto adoption = AskWhenAgentIsThere(*connection, [&] { return client.AdoptTarget(request); });
   Clock& clock = SystemClock();
   const absl::Duration until = clock.Monotonic() + kWait;
   while (adoption.ok() && !adoption->done() && clock.Monotonic() < until) {

@@ -193,7 +193,15 @@ absl::Status Store::ApplyAdopted(Transaction& tx, const std::string& target,
                                  const agent_pb::CompleteTargetTaskRequest& answer) {
   DUNLIN_ASSIGN_OR_RETURN(Adoption adoption, LockAdoption(tx, target));
   if (!answer.has_adopt_target()) return Fail(tx, target, answer.problem().message());
-  const agent_pb::AdoptTargetResult& result = answer.adopt_target();
+  agent_pb::AdoptTargetResult result = answer.adopt_target();
+  DUNLIN_RETURN_IF_ERROR(LoadStoreId(tx));
+  {
+    MutexLock lock(mutex_);
+    if (result.former_store_id() == store_id_) {  // it was this store's already
+      result.clear_former_store_id();
+      result.clear_former_store_name();
+    }
+  }
   DUNLIN_RETURN_IF_ERROR(
       tx.Run(sql::kSetFormerStore, {target, result.former_store_id(), result.former_store_name()}));
   adoption.former = result.former_store_name();
@@ -251,7 +259,8 @@ absl::StatusOr<pb::AdoptTargetResponse> Store::AdoptTarget(const pb::AdoptTarget
   return Idempotent<pb::AdoptTargetRequest, pb::AdoptTargetResponse>(
       request, [&](Transaction& tx, pb::AdoptTargetResponse& response) -> absl::Status {
         DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WaitForAgent(tx, request.target()));
-        if (!wait.sentence.empty()) return absl::FailedPreconditionError(wait.sentence);
+        if (!wait.sentence.empty())
+          return WithReason(absl::FailedPreconditionError(wait.sentence), "NO_AGENT");
         DUNLIN_RETURN_IF_ERROR(
             tx.Run(sql::kBeginAdoption,
                    {request.target(), request.operator_name(), request.reason(), caller.peer}));

@@ -73,7 +73,7 @@ TEST_F(Adopt, I1_EachRowOnceThoughTheStoreChangesInTheMiddle) {
   const RunResult adopted = cluster.Dunlin({"adopt", "app", "--reason", "to coordinators"});
   ASSERT_EQ(adopted.exit_code, 0) << adopted.output;
   EXPECT_THAT(adopted.output, HasSubstr("target app is this store's now"));
-  EXPECT_THAT(adopted.output, HasSubstr("2 runs are learned from its ledger"));
+  EXPECT_THAT(adopted.output, HasSubstr("Learned from its ledger: 2 runs"));
   EXPECT_THAT(adopted.output, HasSubstr(absl::StrCat(kSecond, " is PAUSED")));
   EXPECT_THAT(adopted.output, HasSubstr(absl::StrCat("dunlin resume ", kSecond)));
   EXPECT_EQ(cluster.State(kFirst), "FINISHED");
