@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,14 @@
 
 namespace dunlin::testing {
 
+// How a process is run and whom it reaches, where that is not plainly: through a proxy, under
+// another clock, in a namespace of its own. Empty = plainly.
+struct Surroundings {
+  std::vector<std::string> prefix = {};  // before its own argv
+  std::string coordinators = {};         // of an agent
+  std::string server = {};               // HOST:PORT of PostgreSQL
+};
+
 struct MiniClusterOptions {
   int coordinators = 2;
   int agents = 3;
@@ -17,6 +26,13 @@ struct MiniClusterOptions {
   std::vector<std::string> agent_flags = {};   // more of them
   std::vector<std::string> targets = {"app"};  // of each agent; a database each
   std::vector<std::string> target_flags = {};  // in place of those: --target NAME=DSN …
+  PgServer* store_server = nullptr;            // where the store lies; outlives the cluster
+  std::vector<int> coordinator_ports = {};     // free ones otherwise
+  // Asked at each start of the i-th one.
+  std::function<Surroundings(size_t)> agent_surroundings = [](size_t) { return Surroundings(); };
+  std::function<Surroundings(size_t)> coordinator_surroundings = [](size_t) {
+    return Surroundings();
+  };
 };
 
 // Coordinators on the database `store` and agents on the databases `targets` of one
@@ -45,9 +61,10 @@ class MiniCluster {
 
  private:
   std::unique_ptr<Process> StartCoordinator(size_t i) const;
-  std::unique_ptr<Process> StartAgent() const;
+  std::unique_ptr<Process> StartAgent(size_t i) const;
 
   PgServer& server_;
+  PgServer& store_server_;
   const MiniClusterOptions options_;
   std::vector<int> ports_;
   std::vector<std::unique_ptr<Process>> coordinators_;
