@@ -6,7 +6,6 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
@@ -16,6 +15,7 @@
 #include "common/migration/parser.h"
 #include "common/migration/sql_template.h"
 #include "common/status_macros.h"
+#include "common/text/bytes.h"
 #include "common/text/duration.h"
 
 namespace dunlin::cli {
@@ -90,15 +90,6 @@ const char* SentenceOf(StepTrial::Again again) {
   return "";
 }
 
-std::string Bytes(int64_t bytes) {
-  double amount = static_cast<double>(bytes);
-  for (const char* unit : {"B", "kB", "MB", "GB"}) {
-    if (amount < 1000) return absl::StrFormat(amount < 10 ? "%.1f %s" : "%.0f %s", amount, unit);
-    amount /= 1000;
-  }
-  return absl::StrFormat("%.1f TB", amount);
-}
-
 // Three digits of it say enough.
 std::string Rough(absl::Duration duration) {
   for (const absl::Duration unit : {absl::Hours(1), absl::Minutes(1), absl::Seconds(1)}) {
@@ -139,12 +130,12 @@ void Print(const Estimate& estimate, int concurrency) {
             << Rough(estimate.alone) << " one shard at a time";
   if (concurrency > 1)
     std::cout << ", " << Rough(estimate.at_best) << " at best with " << concurrency;
-  std::cout << "\n    disk: up to " << Bytes(estimate.wal_bytes)
+  std::cout << "\n    disk: up to " << HumanBytes(static_cast<double>(estimate.wal_bytes))
             << " of WAL, kept as long as archive and replicas need it; up to "
-            << Bytes(estimate.dead_bytes)
+            << HumanBytes(static_cast<double>(estimate.dead_bytes))
             << " of old row versions until vacuum has been there\n    before-images of what "
                "changes: about "
-            << Bytes(estimate.before_image_bytes) << "\n";
+            << HumanBytes(static_cast<double>(estimate.before_image_bytes)) << "\n";
 }
 
 void Print(const StepTrial& trial, int concurrency, bool show_rows) {

@@ -24,9 +24,7 @@ std::string WithoutPrefix(const std::string& name) {
 
 json TimeJson(bool present, const google::protobuf::Timestamp& time) {
   if (!present) return nullptr;
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ",
-                          absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos()),
-                          absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", TimeOf(time), absl::UTCTimeZone());
 }
 
 json KeyJson(const google::protobuf::RepeatedPtrField<std::string>& key) {
@@ -41,10 +39,13 @@ std::string StateName(v1::Shard::State state) {
   return WithoutPrefix(v1::Shard::State_Name(state));
 }
 
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
 std::string TimeText(const google::protobuf::Timestamp& time, bool present) {
   if (!present) return "-";
-  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", absl::FromUnixSeconds(time.seconds()),
-                          absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", TimeOf(time), absl::UTCTimeZone());
 }
 
 double PercentOf(const v1::Run& run) {

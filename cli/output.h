@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include <nlohmann/json_fwd.hpp>
 
 #include "dunlin/v1/agent.pb.h"
@@ -14,6 +15,7 @@ namespace dunlin::cli {
 // "RUNNING": without the enum's prefix.
 std::string StateName(v1::Run::State state);
 std::string StateName(v1::Shard::State state);
+absl::Time TimeOf(const google::protobuf::Timestamp& time);
 // "2026-11-24 09:30:05Z"; "-" when unset.
 std::string TimeText(const google::protobuf::Timestamp& time, bool present = true);
 // 0 … 100; 100 only when finished, never over it (trap 22).

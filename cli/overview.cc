@@ -46,10 +46,6 @@ std::string NameIn(const Overview& overview, const v1::Run& run) {
   return several ? absl::StrCat(run.migration(), "@", run.target()) : run.migration();
 }
 
-absl::Time TimeOf(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-}
-
 Runs OfKind(const Overview& overview, Kind kind) {
   Runs runs;
   for (const v1::Run& run : overview.runs) {

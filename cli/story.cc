@@ -21,10 +21,6 @@ constexpr size_t kFirstEvents = 3;
 constexpr size_t kLastEvents = 12;
 constexpr size_t kMaxHolders = 4;
 
-absl::Time TimeOf(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-}
-
 // gRPC's "ipv4:10.0.0.7:41234" as people write it.
 std::string PeerText(absl::string_view peer) {
   for (const absl::string_view scheme : {"ipv4:", "ipv6:"}) {

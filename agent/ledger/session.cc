@@ -12,6 +12,17 @@ namespace {
 constexpr absl::Duration kIdleInTransaction = absl::Milliseconds(800);
 constexpr absl::Duration kShardStatementTimeout = absl::Seconds(5);
 
+// Of a session that runs batches.
+pg::SessionPins BatchPins(const std::string& application_name, const std::string& search_path) {
+  pg::SessionPins pins;
+  pins.application_name = application_name;
+  pins.search_path = search_path;
+  pins.lock_timeout = RowLockTimeout();
+  pins.statement_timeout = kShardStatementTimeout;
+  pins.idle_in_transaction_timeout = kIdleInTransaction;
+  return pins;
+}
+
 }  // namespace
 
 absl::Duration RowLockTimeout() {
@@ -25,14 +36,10 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForShard(
     const std::string& migration, const ShardId& shard, Epoch epoch, const std::string& search_path,
     std::stop_token stop) const {
   const std::string version = migration.substr(0, migration.find('_'));
-  pg::SessionPins pins;
-  pins.application_name =
-      absl::StrCat("dunlin/", version, "/", ShardPrefix(shard), "/", epoch.value());
-  pins.search_path = search_path;
-  pins.lock_timeout = RowLockTimeout();
-  pins.statement_timeout = kShardStatementTimeout;
-  pins.idle_in_transaction_timeout = kIdleInTransaction;
-  return Open(pins, stop);
+  return Open(
+      BatchPins(absl::StrCat("dunlin/", version, "/", ShardPrefix(shard), "/", epoch.value()),
+                search_path),
+      stop);
 }
 
 absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForTask(
@@ -47,13 +54,7 @@ absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForTask(
 
 absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::OpenForCheck(
     std::stop_token stop) const {
-  pg::SessionPins pins;
-  pins.application_name = "dunlin/check";
-  pins.search_path = "public, pg_temp";
-  pins.lock_timeout = RowLockTimeout();
-  pins.statement_timeout = kShardStatementTimeout;
-  pins.idle_in_transaction_timeout = kIdleInTransaction;
-  return Open(pins, stop);
+  return Open(BatchPins("dunlin/check", "public, pg_temp"), stop);
 }
 
 absl::StatusOr<std::unique_ptr<pg::Connection>> SessionFactory::Open(const pg::SessionPins& pins,

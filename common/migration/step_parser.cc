@@ -50,6 +50,31 @@ void CheckPlaceholder(const YamlField& field, absl::string_view name, Placeholde
   }
 }
 
+// Columns, as the file writes them; `id` and `ID` are the same one. `where`: of the second, in the
+// message.
+std::vector<std::string> ReadColumnNames(const std::vector<YamlField>& items,
+                                         absl::string_view where, ProblemList& problems) {
+  std::vector<std::string> columns, seen;
+  for (const YamlField& item : items) {
+    const std::optional<std::string> text = ReadText(item, problems);
+    if (!text) continue;
+    const auto names = ParseIdentifier(*text);
+    if (!names.ok()) {
+      problems.Add(item.value.Mark(), item.path, std::string(names.status().message()));
+    } else if (names->size() != 1) {
+      problems.Add(item.value.Mark(), item.path,
+                   absl::StrCat("expected the name of a column, found ", Found(item.value)));
+    } else if (std::find(seen.begin(), seen.end(), names->front()) != seen.end()) {
+      problems.Add(item.value.Mark(), item.path,
+                   absl::StrCat("column ", names->front(), " stands twice in ", where));
+    } else {
+      seen.push_back(names->front());
+      columns.push_back(*text);
+    }
+  }
+  return columns;
+}
+
 // Where `undo:` stands, and what it may hold there.
 class UndoReader {
  public:
@@ -97,22 +122,7 @@ class UndoReader {
       return problems_.Add(field.value.Mark(), field.path,
                            absl::StrCat("expected 1 to ", kMaxKeptColumns, " columns"));
     }
-    for (const YamlField& item : *items) {
-      const std::optional<std::string> text = ReadText(item, problems_);
-      if (!text) continue;
-      const auto names = ParseIdentifier(*text);
-      if (!names.ok()) {
-        problems_.Add(item.value.Mark(), item.path, std::string(names.status().message()));
-      } else if (names->size() != 1) {
-        problems_.Add(item.value.Mark(), item.path,
-                      absl::StrCat("expected the name of a column, found ", Found(item.value)));
-      } else if (std::find(columns.begin(), columns.end(), *text) != columns.end()) {
-        problems_.Add(item.value.Mark(), item.path,
-                      absl::StrCat("column ", *text, " stands twice in the list"));
-      } else {
-        columns.push_back(*text);
-      }
-    }
+    columns = ReadColumnNames(*items, "the list", problems_);
   }
 
   void ReadStatements(const YamlField& field, Placeholder batch, std::vector<SqlText>& out) {
@@ -204,24 +214,7 @@ class BatchStepReader {
                                  " columns; leave the field out for the primary key"));
       return;
     }
-    std::vector<std::string> seen;
-    for (const YamlField& item : *items) {
-      const std::optional<std::string> text = ReadText(item, problems_);
-      if (!text) continue;
-      const auto names = ParseIdentifier(*text);
-      if (!names.ok()) {
-        problems_.Add(item.value.Mark(), item.path, std::string(names.status().message()));
-      } else if (names->size() != 1) {
-        problems_.Add(item.value.Mark(), item.path,
-                      absl::StrCat("expected the name of a column, found ", Found(item.value)));
-      } else if (std::find(seen.begin(), seen.end(), names->front()) != seen.end()) {
-        problems_.Add(item.value.Mark(), item.path,
-                      absl::StrCat("column ", names->front(), " stands twice in the key"));
-      } else {
-        seen.push_back(names->front());
-        step_.key.push_back(*text);
-      }
-    }
+    step_.key = ReadColumnNames(*items, "the key", problems_);
   }
 
   std::optional<SqlText> Statement(const YamlField& field, const StatementRules& rules,

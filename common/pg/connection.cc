@@ -225,11 +225,13 @@ struct Connection::Impl {
     DUNLIN_RETURN_IF_ERROR(Explained(std::exchange(first_error, absl::OkStatus())));
     return std::exchange(received, std::nullopt);
   }
+  // False: nothing can be taken by then.
   absl::StatusOr<bool> WaitUntil(absl::Duration deadline) {
     while (PQisBusy(pg) != 0) {
       const absl::Duration wait = deadline - Now();
       if (wait <= absl::ZeroDuration()) return false;
       DUNLIN_ASSIGN_OR_RETURN(const bool ready, Poll(false, std::min(wait, kSlice)));
+      // What came before the end (57P01 …) is still there to be read; the first error counts.
       if (ready && PQconsumeInput(pg) == 0 && PQisBusy(pg) != 0) return LostByServer();
     }
     return true;
@@ -244,18 +246,12 @@ struct Connection::Impl {
         RequestCancel();
         deadline = std::min(deadline, Now() + kCancelGrace);
       }
-      const absl::Duration wait = deadline - Now();
-      if (wait <= absl::ZeroDuration()) {
-        if (cancelled)
-          return Lost(absl::StatusCode::kCancelled,
-                      "was closed while a statement was being cancelled");
-        return Lost(absl::StatusCode::kDeadlineExceeded, "did not answer in time and was closed");
-      }
-      DUNLIN_ASSIGN_OR_RETURN(const bool ready, Poll(false, std::min(wait, kSlice)));
-      if (ready && PQconsumeInput(pg) == 0) {
-        // What came before the end (57P01 …) is still there to be read; the first error counts.
-        if (PQisBusy(pg) != 0) return LostByServer();
-      }
+      DUNLIN_ASSIGN_OR_RETURN(const bool there, WaitUntil(std::min(deadline, Now() + kSlice)));
+      if (there || Now() < deadline) continue;
+      if (cancelled)
+        return Lost(absl::StatusCode::kCancelled,
+                    "was closed while a statement was being cancelled");
+      return Lost(absl::StatusCode::kDeadlineExceeded, "did not answer in time and was closed");
     }
     return absl::OkStatus();
   }

@@ -306,8 +306,7 @@ absl::StatusOr<agent_pb::AcquireLeasesResponse> Store::AcquireLeases(
                             ReachableTargets(tx, request.targets()));
     int left = std::clamp(request.leases_max(), 1, kMaxLeasesPerCall);
     DUNLIN_RETURN_IF_ERROR(GrantLeases(tx, request, reachable, left));
-    DUNLIN_RETURN_IF_ERROR(
-        tx.Run(sql::kHungryAgent, {request.agent_id(), left > 0 ? "true" : "false"}));
+    DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kHungryAgent, {request.agent_id(), Bool(left > 0)}));
     return FillLeases(tx, request, response);
   }));
   return response;

@@ -54,8 +54,7 @@ absl::Status LookForStall(Transaction& tx, const pg::Result& claimed, size_t row
 
 absl::Status Note(Transaction& tx, const std::string& run, int64_t revision, bool all_told,
                   bool stall_told) {
-  return tx.Run(sql::kNoteTold, {run, absl::StrCat(revision), all_told ? "true" : "false",
-                                 stall_told ? "true" : "false"});
+  return tx.Run(sql::kNoteTold, {run, absl::StrCat(revision), Bool(all_told), Bool(stall_told)});
 }
 
 }  // namespace

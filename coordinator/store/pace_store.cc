@@ -20,8 +20,6 @@ namespace {
 // Values change all the time; watchers see them once a second.
 constexpr absl::Duration kShowEvery = absl::Seconds(1);
 
-std::string Bool(bool value) { return value ? "true" : "false"; }
-
 struct Remembered {
   PaceState state;
   std::vector<ReasonSince> since;

@@ -15,8 +15,6 @@
 namespace dunlin::coordinator {
 namespace {
 
-std::string Bool(bool value) { return value ? "true" : "false"; }
-
 absl::Status InsertLedgerShard(Transaction& tx, RunEditor& run, const pg::Statement& statement,
                                const agent_pb::LedgerShard& shard) {
   return tx.Run(statement, {shard.shard_id(), run.id, absl::StrCat(shard.step()), shard.relation(),

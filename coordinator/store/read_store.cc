@@ -50,9 +50,8 @@ absl::StatusOr<pb::ListRunsResponse> Store::ListRuns(const pb::ListRunsRequest& 
         response.Clear();
         DUNLIN_ASSIGN_OR_RETURN(
             const pg::Result result,
-            tx.Query(sql::kListRuns,
-                     {request.live_only() ? "true" : "false", request.page_token(),
-                      absl::StrCat(size), request.with_failed() ? "true" : "false"}));
+            tx.Query(sql::kListRuns, {Bool(request.live_only()), request.page_token(),
+                                      absl::StrCat(size), Bool(request.with_failed())}));
         for (size_t row = 0; row < result.rows.size(); ++row)
           DUNLIN_RETURN_IF_ERROR(
               DecodeRunInto(tx, result, row, request.with_signals(), response.add_runs()));
@@ -97,10 +96,10 @@ absl::StatusOr<pb::ListRunEventsResponse> Store::ListRunEvents(
       [&](Transaction& tx) -> absl::Status {
         response.Clear();
         DUNLIN_ASSIGN_OR_RETURN(const std::string id, ResolveRun(tx, request.run()));
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result result,
-                                tx.Query(sql::kListEvents, {id, absl::StrCat(after),
-                                                            request.audit_only() ? "true" : "false",
-                                                            absl::StrCat(size)}));
+        DUNLIN_ASSIGN_OR_RETURN(
+            const pg::Result result,
+            tx.Query(sql::kListEvents,
+                     {id, absl::StrCat(after), Bool(request.audit_only()), absl::StrCat(size)}));
         for (size_t row = 0; row < result.rows.size(); ++row)
           DecodeEvent(result, row, response.add_events());
         if (response.events_size() == size)

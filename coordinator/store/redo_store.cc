@@ -91,7 +91,6 @@ absl::StatusOr<pb::RedoRunResponse> Store::RedoRun(const pb::RedoRunRequest& req
           case RedoDecision::kCreate:
             break;
         }
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result former, tx.Query(sql::kStartedWith, {id}));
         if (definition.critical && request.reason().empty()) {
           return WithReason(
               absl::PermissionDeniedError(absl::StrCat(
@@ -99,16 +98,9 @@ absl::StatusOr<pb::RedoRunResponse> Store::RedoRun(const pb::RedoRunRequest& req
                   " is critical and is done again only with a reason; say --reason 'why now'")),
               "CRITICAL_WITHOUT_REASON");
         }
-        const NewRun made{.name = peek.migration,
-                          .target = peek.target,
-                          .digest = peek.digest,
-                          .bytes = peek.definition_bytes,
-                          .parameters_json = peek.parameters_json,
-                          .place = former.Text(0, 0),
-                          .definition = definition,
-                          .operator_name = request.operator_name(),
-                          .reason = request.reason(),
-                          .follows = id};
+        DUNLIN_ASSIGN_OR_RETURN(NewRun made, NewRunAfter(tx, peek, definition));
+        made.operator_name = request.operator_name();
+        made.reason = request.reason();
         return CreateRun(tx, made, caller, response.mutable_run());
       });
 }

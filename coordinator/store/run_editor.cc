@@ -17,8 +17,6 @@
 namespace dunlin::coordinator {
 namespace {
 
-std::string Bool(bool value) { return value ? "true" : "false"; }
-
 std::vector<std::string> ParameterNames(const Definition& definition) {
   std::vector<std::string> names;
   for (const ParameterDefinition& parameter : definition.parameters)

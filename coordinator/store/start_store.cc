@@ -180,6 +180,19 @@ absl::StatusOr<pb::ResolveTargetsResponse> Store::ResolveTargets(
   return response;
 }
 
+absl::StatusOr<Store::NewRun> Store::NewRunAfter(Transaction& tx, const RunEditor& former,
+                                                 Definition definition) {
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result started, tx.Query(sql::kStartedWith, {former.id}));
+  return NewRun{.name = former.migration,
+                .target = former.target,
+                .digest = former.digest,
+                .bytes = former.definition_bytes,
+                .parameters_json = former.parameters_json,
+                .place = started.Text(0, 0),
+                .definition = std::move(definition),
+                .follows = former.id};
+}
+
 absl::Status Store::CreateRun(Transaction& tx, const NewRun& made, const Caller& caller,
                               pb::Run* out) {
   const Definition& definition = made.definition;
@@ -202,7 +215,7 @@ absl::Status Store::CreateRun(Transaction& tx, const NewRun& made, const Caller&
        made.place,
        definition.supersedes,
        made.not_before_seconds ? pg::Value(absl::StrCat(*made.not_before_seconds)) : std::nullopt,
-       definition.critical ? "true" : "false",
+       Bool(definition.critical),
        ToText(made.kind),
        made.follows,
        made.note}));

@@ -192,6 +192,9 @@ class Store {
   absl::Status StartInTransaction(Transaction& tx, const pb::StartRunRequest& request,
                                   const Caller& caller, NewRun& made,
                                   pb::StartRunResponse& response);
+  // A run of what `former` ran, on the same target. `definition`: what it executes.
+  absl::StatusOr<NewRun> NewRunAfter(Transaction& tx, const RunEditor& former,
+                                     Definition definition);
   absl::Status CreateRun(Transaction& tx, const NewRun& made, const Caller& caller, pb::Run* out);
   // Asks a target under a fresh id, unless the same kind of question waits there already.
   absl::Status AskTarget(Transaction& tx, const std::string& target, const std::string& kind,

@@ -104,6 +104,8 @@ absl::StatusOr<std::map<std::string, std::string>> ParseParameters(const std::st
 absl::StatusOr<std::string> ParametersToJson(const std::map<std::string, std::string>& parameters);
 
 std::string DurationText(absl::Duration duration);  // seconds, for SQL
+// A boolean as a parameter.
+inline std::string Bool(bool value) { return value ? "true" : "false"; }
 void SetDuration(absl::Duration duration, google::protobuf::Duration* out);
 
 // A run's row as operators see it; `row` of sql::kReadRun or kListRuns.

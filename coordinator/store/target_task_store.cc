@@ -20,9 +20,8 @@ absl::Status ApplyConfirmedRuns(Transaction& tx, const std::string& target,
     outcomes.push_back(run.outcome());
     ages.push_back(absl::StrCat(run.finish_age_seconds()));
   }
-  return tx.Run(sql::kConfirmRuns,
-                {target, pg::EncodeTextArray(ids), pg::EncodeTextArray(outcomes),
-                 pg::EncodeTextArray(ages), result.truncated() ? "true" : "false"});
+  return tx.Run(sql::kConfirmRuns, {target, pg::EncodeTextArray(ids), pg::EncodeTextArray(outcomes),
+                                    pg::EncodeTextArray(ages), Bool(result.truncated())});
 }
 
 absl::Status ReadSchemaLocks(Transaction& tx, const pb::LookForSchemaLocksRequest& request,

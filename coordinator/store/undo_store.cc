@@ -34,7 +34,6 @@ absl::StatusOr<pb::UndoRunResponse> Store::UndoRun(const pb::UndoRunRequest& req
                                                .why_not_undoable = WhyNotUndoable(definition)});
         if (!why_not.empty())
           return WrongState(run, absl::StrCat("it cannot be undone: ", why_not), "");
-        DUNLIN_ASSIGN_OR_RETURN(const pg::Result former, tx.Query(sql::kStartedWith, {id}));
         if (run.state == RunState::kPaused) {
           const RunEditor::EventText text{.actor = request.operator_name(),
                                           .reason = "it is being undone",
@@ -43,17 +42,10 @@ absl::StatusOr<pb::UndoRunResponse> Store::UndoRun(const pb::UndoRunRequest& req
           DUNLIN_RETURN_IF_ERROR(run.Settle());
           DUNLIN_RETURN_IF_ERROR(run.Save());
         }
-        const NewRun made{.name = run.migration,
-                          .target = run.target,
-                          .digest = run.digest,
-                          .bytes = run.definition_bytes,
-                          .parameters_json = run.parameters_json,
-                          .place = former.Text(0, 0),
-                          .definition = MakeUndo(definition),
-                          .operator_name = request.operator_name(),
-                          .reason = request.reason(),
-                          .kind = RunKind::kUndo,
-                          .follows = id};
+        DUNLIN_ASSIGN_OR_RETURN(NewRun made, NewRunAfter(tx, run, MakeUndo(definition)));
+        made.operator_name = request.operator_name();
+        made.reason = request.reason();
+        made.kind = RunKind::kUndo;
         return CreateRun(tx, made, caller, response.mutable_run());
       });
 }

@@ -103,6 +103,7 @@ TEST(ParserProblemsTest, UndoSaysHowInOneWay) {
       {With("undo: {keep: [a], batch: UPDATE t SET a = 1 WHERE :batch}"), "undo: expected keep"},
       {With("undo: {keep: []}"), "undo.keep: expected 1 to 32 columns"},
       {With("undo: {keep: [a, a]}"), "column a stands twice in the list"},
+      {With("undo: {keep: [a, A]}"), "column a stands twice in the list"},
       {With("undo: {keep: [t.a]}"), "expected the name of a column"},
       {With("undo: {batch: UPDATE t SET a = 1}"), "undo.batch: the statement needs :batch"},
       {With("undo: {once: UPDATE t SET a = 1}"), "undo.once: unknown field"},
