@@ -1,23 +1,52 @@
 #include "cli/client.h"
 
-#include <chrono>
+#include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include <grpcpp/client_context.h>
 
 #include "common/clock.h"
-#include "common/rpc/status_convert.h"
+#include "common/rpc/unary_call.h"
 
 namespace dunlin::cli {
 namespace {
 
 constexpr absl::Duration kTryTimeout = absl::Seconds(5);
 constexpr absl::Duration kBetweenTries = absl::Milliseconds(200);
+// A proxy may hold a stream open, and answer pings, whose other side is gone (trap 18).
+constexpr absl::Duration kSilence = absl::Seconds(15);
+static_assert(kSilence > kWatchProgressInterval);
 
 bool Unreachable(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
          absl::IsResourceExhausted(status);
 }
+
+// Cancels a stream on which nothing came for `limit`.
+class SilenceGuard {
+ public:
+  SilenceGuard(grpc::ClientContext& context, absl::Duration limit)
+      : heard_ns_(NowNs()), thread_([this, &context, limit](std::stop_token stop) {
+          absl::Duration left = limit;
+          while (left > absl::ZeroDuration() && !stop.stop_requested()) {
+            SystemClock().SleepFor(left, stop);
+            left = limit - absl::Nanoseconds(NowNs() - heard_ns_);
+          }
+          silent_ = !stop.stop_requested();
+          if (silent_) context.TryCancel();
+        }) {}
+  void Heard() { heard_ns_ = NowNs(); }
+  bool silent() const { return silent_; }
+
+ private:
+  static int64_t NowNs() { return absl::ToInt64Nanoseconds(SystemClock().Monotonic()); }
+
+  std::atomic<int64_t> heard_ns_;
+  std::atomic<bool> silent_ = false;
+  std::jthread thread_;  // last: it uses the others
+};
 
 }  // namespace
 
@@ -37,11 +66,8 @@ absl::Status Client::Call(std::vector<std::unique_ptr<Service>>& stubs, Method m
   const absl::Duration until = clock.Monotonic() + kReadCommandTimeout;
   absl::Status last;
   while (true) {
-    grpc::ClientContext context;
     const absl::Duration left = std::min(kTryTimeout, until - clock.Monotonic());
-    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(left));
-    response.Clear();
-    last = FromGrpc((stubs[current_ % stubs.size()].get()->*method)(&context, request, &response));
+    last = CallOnce(*stubs[current_ % stubs.size()], method, left, request, response);
     if (!Unreachable(last)) return last;
     ++current_;
     if (until - clock.Monotonic() <= kBetweenTries) break;
@@ -255,20 +281,28 @@ absl::StatusOr<pb::Run> Client::AcceptQuarantinedRows(
 absl::Status Client::Watch(const std::string& run, int64_t after_revision,
                            const std::function<bool(const pb::WatchRunResponse&)>& on_message,
                            std::stop_token stop) {
+  const CallFault fault = DUNLIN_CALL("stub.stream", "WatchRun");
+  if (fault.Before()) return absl::UnavailableError("the call was not sent");
   grpc::ClientContext context;
   const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+  SilenceGuard guard(context, fault.Bound(kSilence));
   pb::WatchRunRequest request;
   request.set_run(run);
   request.set_after_revision(after_revision);
   auto reader = runs_[current_ % runs_.size()]->WatchRun(&context, request);
   pb::WatchRunResponse message;
-  while (reader->Read(&message)) {
+  while (reader->Read(&message) && !fault.After()) {
+    if (fault.Hangs()) continue;  // it does not arrive
+    guard.Heard();
     if (on_message(message)) continue;
     context.TryCancel();
     reader->Finish();  // CANCELLED, by ourselves
     return absl::OkStatus();
   }
-  const absl::Status status = FromGrpc(reader->Finish());
+  if (fault.After()) context.TryCancel();
+  absl::Status status = FromGrpc(reader->Finish());
+  if (guard.silent()) status = absl::UnavailableError("the coordinator has fallen silent");
+  if (fault.After()) status = absl::UnavailableError("the answer was lost");
   if (Unreachable(status)) ++current_;
   return status.ok() ? absl::UnavailableError("the stream ended") : status;
 }

@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -98,10 +99,27 @@ absl::Status HitFault(absl::string_view name) {
 namespace {
 constexpr int64_t kUnset = std::numeric_limits<int64_t>::max();
 
+size_t TunableNamed(absl::string_view name) {
+  for (size_t i = 0; i < std::size(kTunables); ++i) {
+    if (name == kTunables[i]) return i;
+  }
+  LOG(FATAL) << "there is no tunable " << name;
+  return 0;
+}
+
 std::atomic<int64_t>& Tunable(size_t index) {
   static auto* values = [] {
     auto* made = new std::array<std::atomic<int64_t>, std::size(kTunables)>;
     for (std::atomic<int64_t>& value : *made) value = kUnset;
+    const char* spec = std::getenv("DUNLIN_TUNE");
+    for (absl::string_view item :
+         absl::StrSplit(spec == nullptr ? "" : spec, ',', absl::SkipEmpty())) {
+      const std::pair<std::string, std::string> named =
+          absl::StrSplit(item, absl::MaxSplits('=', 1));
+      int64_t value = 0;
+      CHECK(absl::SimpleAtoi(named.second, &value)) << "DUNLIN_TUNE: not NAME=NUMBER: " << item;
+      (*made)[TunableNamed(named.first)] = value;
+    }
     return made;
   }();
   return (*values)[index];
@@ -122,14 +140,7 @@ void Tune(absl::string_view name, absl::Duration value) {
   Tune(name, absl::ToInt64Nanoseconds(value));
 }
 
-void Tune(absl::string_view name, int64_t value) {
-  for (size_t i = 0; i < std::size(kTunables); ++i) {
-    if (name != kTunables[i]) continue;
-    Tunable(i) = value;
-    return;
-  }
-  LOG(FATAL) << "there is no tunable " << name;
-}
+void Tune(absl::string_view name, int64_t value) { Tunable(TunableNamed(name)) = value; }
 
 bool MutantOn(size_t index) {
   static const size_t on = [] {

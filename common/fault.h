@@ -7,7 +7,8 @@
 //
 // DUNLIN_MUTANT("claim_inserts") is true when this process runs as that mutant (mutants.h), and the
 // constant false in a release build. DUNLIN_TUNABLE("agent.batch.deadline", kClientDeadline) is the
-// constant, unless a test has set another with Tune(): deadlines of seconds in milliseconds.
+// constant, unless a test has set another with Tune(), or DUNLIN_TUNE="NAME=NUMBER,…" for child
+// processes: deadlines of seconds in milliseconds.
 #pragma once
 
 #include <cstddef>

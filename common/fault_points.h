@@ -28,8 +28,15 @@ inline constexpr const char* kFaultPoints[] = {
     "agent.retry.after_commit",
 };
 
+// Calls to a server, each of which a test can make fail (call_fault.h): a name says by what means.
+inline constexpr const char* kCallPoints[] = {
+    "libpq.connect",  "libpq.pipeline", "libpq.script",
+    "libpq.describe", "stub.unary",     "stub.stream",
+};
+
 inline constexpr const char* kTunables[] = {
-    "agent.batch.deadline",
+    "agent.batch.deadline",       "agent.split.rows_min",       "coordinator.pace.lowest_rung",
+    "coordinator.split.rows_min", "coordinator.split.work_min",
 };
 
 }  // namespace dunlin

@@ -69,7 +69,9 @@ struct Coordinator::Impl {
     while (true) {
       const absl::Status ready =
           options.migrate_schema ? store.MigrateSchema() : store.CheckSchema();
-      if (!options.wait_for_store || !absl::IsUnavailable(ready)) return ready;
+      // Lost while it was asked: also when it only did not answer in time.
+      const bool away = absl::IsUnavailable(ready) || pg::IsConnectionLost(ready);
+      if (!options.wait_for_store || !away) return ready;
       if (clock.Monotonic() - logged_at > kLogEvery) {
         LOG(WARNING) << Event("store_unreachable").Kv("why", ready.message());
         logged_at = clock.Monotonic();

@@ -48,13 +48,16 @@ void ControlLoop::LogTrouble(const char* what, const absl::Status& status) {
 }
 
 bool ControlLoop::Register() {
-  auto registered = client_.Register(options_.name, options_.targets, options_.slots);
+  // The same id is asked again: an answer that was lost leaves no second agent behind.
+  if (register_id_.empty()) register_id_ = MakeUuid();
+  auto registered = client_.Register(register_id_, options_.name, options_.targets, options_.slots);
   if (!registered.ok()) {
     LogTrouble("coordinator_unreachable", registered.status());
     return false;
   }
   registration_ = *registered;
   registered_ = true;
+  register_id_.clear();
   acquire_id_.clear();
   last_log_ = -absl::InfiniteDuration();
   LOG(INFO) << Event("registered").Kv("agent", registration_.agent).Kv("name", options_.name);

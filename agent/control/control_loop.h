@@ -74,6 +74,7 @@ class ControlLoop {
   // Run()'s thread only.
   Registration registration_;
   bool registered_ = false;
+  std::string register_id_;  // of a registration whose answer is still awaited
   bool draining_ = false;
   std::string acquire_id_;  // of an AcquireLeases whose answer is still awaited: asked again under
                             // the same id

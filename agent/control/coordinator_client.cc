@@ -1,16 +1,14 @@
 #include "agent/control/coordinator_client.h"
 
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include <grpcpp/client_context.h>
 
 #include "dunlin/agent/v1/agent_service.grpc.pb.h"
 
 #include "agent/control/proto_convert.h"
 #include "common/log.h"
-#include "common/rpc/status_convert.h"
+#include "common/rpc/unary_call.h"
 #include "common/status_macros.h"
 
 namespace dunlin::agent {
@@ -37,10 +35,7 @@ struct CoordinatorClient::Stubs {
     for (size_t tried = 0; tried < all.size(); ++tried) {
       size_t asked = current.load();
       const size_t at = asked % all.size();
-      grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(deadline));
-      response.Clear();
-      last = FromGrpc((all[at].get()->*method)(&context, request, &response));
+      last = CallOnce(*all[at], method, deadline, request, response);
       const bool unreachable = absl::IsUnavailable(last) || absl::IsDeadlineExceeded(last) ||
                                absl::IsResourceExhausted(last) || absl::IsCancelled(last);
       if (!unreachable) return last;
@@ -60,11 +55,12 @@ CoordinatorClient::CoordinatorClient(std::vector<std::shared_ptr<grpc::Channel>>
 
 CoordinatorClient::~CoordinatorClient() = default;
 
-absl::StatusOr<Registration> CoordinatorClient::Register(const std::string& name,
+absl::StatusOr<Registration> CoordinatorClient::Register(const std::string& request_id,
+                                                         const std::string& name,
                                                          const std::vector<std::string>& targets,
                                                          int slots) {
   pb::RegisterAgentRequest request;
-  request.set_request_id(MakeUuid());
+  request.set_request_id(request_id);
   request.set_name(name);
   request.set_version(kVersion);
   request.mutable_targets()->Assign(targets.begin(), targets.end());

@@ -66,7 +66,7 @@ class CoordinatorClient {
   explicit CoordinatorClient(std::vector<std::shared_ptr<grpc::Channel>> channels);
   ~CoordinatorClient();
 
-  absl::StatusOr<Registration> Register(const std::string& name,
+  absl::StatusOr<Registration> Register(const std::string& request_id, const std::string& name,
                                         const std::vector<std::string>& targets, int slots);
   absl::StatusOr<std::vector<Lease>> AcquireLeases(const AgentId& agent,
                                                    const std::string& request_id, int leases_max,

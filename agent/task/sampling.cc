@@ -200,7 +200,7 @@ absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection
                                                       const OptionalKey& from, const KeyText& upper,
                                                       int64_t rows_left) {
   const std::optional<OptionalKey> none;
-  if (rows_left < kMinRowsToSplit) return none;
+  if (rows_left < DUNLIN_TUNABLE("agent.split.rows_min", kMinRowsToSplit)) return none;
   std::vector<pg::Value> parameters;
   pg::Statement look_up;
   std::vector<std::string> names, lowers, uppers;

@@ -103,11 +103,8 @@ ShardWorker::Ended ShardWorker::Open() {
       work_.relation.empty() ? "public, pg_temp" : SearchPathOf(work_.relation);
   auto opened = TieSession(handle_, sessions_.OpenForShard(run.migration, work_.id, work_.epoch,
                                                            search_path, handle_.lost_token()));
+  crashes_.TriedToConnect(opened.status());
   if (!opened.ok()) {
-    if (pg::SqlStateOf(opened.status()) == "57P03" ||
-        opened.status().code() == absl::StatusCode::kUnavailable) {
-      crashes_.ServerWasDown();
-    }
     return FromStatus(opened.status(), absl::StrCat("connecting to target ", run.target));
   }
   connection_ = *std::move(opened);
@@ -278,8 +275,8 @@ ShardWorker::Ended ShardWorker::HandleFailure(const BatchOutcome& outcome,
   const std::string what =
       work_.relation.empty() ? std::string("the `once` statements") : work_.relation;
   if (outcome.in_doubt || connection_->broken()) {
-    if (pg::SqlStateOf(status) != "57P01")
-      crashes_.LostDuringBatch(state_.id, state_.checkpoint.seq);
+    crashes_.LostDuringBatch(state_.id, state_.checkpoint.seq,
+                             LossOf(status, connection_->TakeNoticeSqlStates()));
     if (DUNLIN_MUTANT("in_doubt_by_read") || DUNLIN_MUTANT("in_doubt_same_epoch")) {
       next_.reset();
       if (Ended ended = Open()) return ended;

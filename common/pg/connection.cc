@@ -17,7 +17,9 @@
 #include "absl/strings/str_split.h"
 #include <libpq-fe.h>
 
+#include "common/call_fault.h"
 #include "common/clock.h"
+#include "common/pg/call_label.h"
 #include "common/pg/error.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
@@ -95,6 +97,7 @@ struct Connection::Impl {
   PGconn* pg = nullptr;
   bool broken = false;
   std::string description;
+  CallFault fault;  // how the call in work fails, in tests
   std::set<std::string> prepared;
   std::vector<std::string> notices;
   CallWatch* watch = nullptr;
@@ -114,6 +117,8 @@ struct Connection::Impl {
     if (notices.size() < kMaxNotices) notices.push_back(FieldOf(result, PG_DIAG_SQLSTATE));
   }
 
+  const char* session() const { return PQparameterStatus(pg, "application_name"); }
+
   absl::Status Lost(absl::StatusCode code, absl::string_view why) {
     broken = true;
     return MakeConnectionLost(code, absl::StrCat("the connection to ", description, " ", why));
@@ -127,6 +132,10 @@ struct Connection::Impl {
 
   // Waits until the socket is readable (or writable); false when the slice passed.
   absl::StatusOr<bool> Poll(bool want_write, absl::Duration wait) {
+    if (fault.Hangs() && !want_write) {
+      SystemClock().SleepFor(wait, {});
+      return false;
+    }
     pollfd fd{.fd = PQsocket(pg),
               .events = static_cast<short>(POLLIN | (want_write ? POLLOUT : 0)),
               .revents = 0};
@@ -240,7 +249,7 @@ struct Connection::Impl {
   // Waits until a result can be taken without blocking.
   absl::Status WaitForResult(absl::Duration& deadline, const std::stop_token& stop,
                              bool& cancelled) {
-    while (PQisBusy(pg) != 0) {
+    while (PQisBusy(pg) != 0 || fault.Hangs()) {
       if (stop.stop_requested() && !cancelled) {
         cancelled = true;
         RequestCancel();
@@ -262,16 +271,20 @@ Connection::~Connection() = default;
 
 namespace {
 
-absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_token& stop,
-                         bool& timed_out) {
+absl::Status PollConnect(PGconn* pg, const CallFault& fault, absl::Duration deadline,
+                         const std::stop_token& stop, bool& timed_out) {
   PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-  while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
+  while ((state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) || fault.Hangs()) {
     const absl::Duration wait = deadline - Now();
     if (wait <= absl::ZeroDuration()) {
       timed_out = true;
       return absl::DeadlineExceededError("no answer in time");
     }
     if (stop.stop_requested()) return absl::CancelledError("stopped");
+    if (state == PGRES_POLLING_OK || state == PGRES_POLLING_FAILED) {
+      SystemClock().SleepFor(wait, stop);
+      continue;
+    }
     pollfd fd{.fd = PQsocket(pg),
               .events = static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT),
               .revents = 0};
@@ -281,6 +294,15 @@ absl::Status PollConnect(PGconn* pg, absl::Duration deadline, const std::stop_to
     state = PQconnectPoll(pg);
   }
   return state == PGRES_POLLING_OK ? absl::OkStatus() : absl::UnavailableError("");
+}
+
+constexpr const char* kRefused = "Connection refused";
+
+absl::Status CannotConnect(const std::string& description, absl::string_view why, bool refused) {
+  const std::string message =
+      absl::StrCat("cannot connect to ", description, ": ", why,
+                   "; check that the server runs and that host, port and network are right");
+  return refused ? MakeConnectionRefused(message) : absl::UnavailableError(message);
 }
 
 // Why a connection was refused, without anything secret: with verbosity SQLSTATE the server's own
@@ -300,15 +322,14 @@ absl::Status RefusedStatus(PGconn* pg, const std::string& description) {
   }
   std::string why = "no answer";
   for (const char* known :
-       {"Connection refused", "No such file or directory", "could not translate host name",
+       {kRefused, "No such file or directory", "could not translate host name",
         "Network is unreachable", "No route to host", "timeout expired", "no password supplied",
         "server closed the connection", "session is read-only", "Permission denied",
         "Connection reset", "SSL"}) {
     if (absl::StrContains(message, known)) why = known;
   }
-  return absl::UnavailableError(
-      absl::StrCat("cannot connect to ", description, ": ", why,
-                   "; check that the server runs and that host, port and network are right"));
+  // Any one of several hosts.
+  return CannotConnect(description, why, absl::StrContains(message, kRefused));
 }
 
 }  // namespace
@@ -339,13 +360,17 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
                                 nullptr};
   auto impl = std::make_unique<Impl>();
   impl->description = absl::StrCat("PostgreSQL at ", DescribeDsn(dsn));
+  impl->fault = DUNLIN_CALL("libpq.connect", CallLabel(options.application_name, ""));
+  if (impl->fault.Before()) return CannotConnect(impl->description, kRefused, true);
   impl->pg = PQconnectStartParams(keywords, values, 1);
   if (impl->pg == nullptr) return absl::ResourceExhaustedError("out of memory");
   PQsetErrorVerbosity(impl->pg, PQERRORS_VERBOSE);
   PQsetNoticeReceiver(impl->pg, &Impl::OnNotice, impl.get());
   bool timed_out = false;
-  const absl::Status polled =
-      PollConnect(impl->pg, Now() + options.connect_timeout, stop, timed_out);
+  const absl::Status polled = PollConnect(
+      impl->pg, impl->fault, Now() + impl->fault.Bound(options.connect_timeout), stop, timed_out);
+  if (impl->fault.After())
+    return CannotConnect(impl->description, "server closed the connection", false);
   if (absl::IsCancelled(polled)) return polled;
   if (timed_out) {
     return absl::UnavailableError(absl::StrCat(
@@ -450,7 +475,9 @@ std::vector<Outcome> Connection::RunSent(const std::vector<Command>& commands,
   };
   Impl& c = *impl_;
   if (c.broken) return fail_from(0, c.LostByServer());
-  absl::Duration deadline = Now() + options.timeout;
+  c.fault = DUNLIN_CALL("libpq.pipeline", CallLabel(c.session(), commands));
+  if (c.fault.Before()) return fail_from(0, c.LostByServer());
+  absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   if (PQenterPipelineMode(c.pg) != 1) return fail_from(0, c.LostByServer());
 
   // What is expected back, in order: prepares, commands, synchronization points.
@@ -563,6 +590,7 @@ std::vector<Outcome> Connection::RunSent(const std::vector<Command>& commands,
     const absl::Status lost = c.LostByServer();
     return fail_from(0, lost);
   }
+  if (c.fault.After()) return fail_from(0, c.LostByServer());
   return outcomes;
 }
 
@@ -584,7 +612,9 @@ absl::StatusOr<Result> Connection::Query(absl::string_view sql,
 absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions& options) {
   Impl& c = *impl_;
   if (c.broken) return c.LostByServer();
-  absl::Duration deadline = Now() + options.timeout;
+  c.fault = DUNLIN_CALL("libpq.script", CallLabel(c.session(), sql));
+  if (c.fault.Before()) return c.LostByServer();
+  absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   // All of one text is one transaction, up to a COMMIT in it.
   const std::string text =
       absl::StrCat(c.transaction_settings.empty() ? "" : c.transaction_settings + ";\n", sql);
@@ -602,6 +632,7 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
     if (first_error.ok()) first_error = StatusOf(result.get());
     if (PQstatus(c.pg) == CONNECTION_BAD) return c.LostByServer();
   }
+  if (c.fault.After()) return c.LostByServer();
   if (!first_error.ok() && in_transaction()) {
     DUNLIN_RETURN_IF_ERROR(Query("ROLLBACK").status());
   }
@@ -611,6 +642,10 @@ absl::Status Connection::ExecuteScript(absl::string_view sql, const CallOptions&
 absl::StatusOr<Result> Connection::Describe(const Statement& statement,
                                             const CallOptions& options) {
   Impl& c = *impl_;
+  if (c.broken) return c.LostByServer();
+  c.fault = DUNLIN_CALL("libpq.describe", CallLabel(c.session(), statement.sql));
+  if (c.fault.Before()) return c.LostByServer();
+  const absl::Duration timeout = c.fault.Bound(options.timeout);
   DUNLIN_RETURN_IF_ERROR(c.EnterPipeline());
   if (PQsendPrepare(c.pg, "", statement.sql.c_str(),
                     static_cast<int>(statement.parameter_types.size()),
@@ -618,9 +653,10 @@ absl::StatusOr<Result> Connection::Describe(const Statement& statement,
       PQsendDescribePrepared(c.pg, "") != 1) {
     return c.LostByServer();
   }
-  DUNLIN_RETURN_IF_ERROR(c.EndPipeline(Now() + options.timeout));
+  DUNLIN_RETURN_IF_ERROR(c.EndPipeline(Now() + timeout));
   DUNLIN_ASSIGN_OR_RETURN(std::optional<Result> described,
-                          c.TakeReceived(Now() + options.timeout, options.stop, true));
+                          c.TakeReceived(Now() + timeout, options.stop, true));
+  if (c.fault.After()) return c.LostByServer();
   return *std::move(described);
 }
 

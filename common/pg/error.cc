@@ -16,6 +16,7 @@ namespace {
 
 constexpr absl::string_view kServerPayload = "dunlin/pg";
 constexpr absl::string_view kLostPayload = "dunlin/pg-lost";
+constexpr absl::string_view kRefusedPayload = "dunlin/pg-refused";
 // Cannot occur in identifiers or messages of the server.
 constexpr char kSeparator = '\x1f';
 
@@ -131,6 +132,12 @@ absl::Status MakeConnectionLost(absl::StatusCode code, absl::string_view message
   return status;
 }
 
+absl::Status MakeConnectionRefused(absl::string_view message) {
+  absl::Status status = absl::UnavailableError(message);
+  status.SetPayload(kRefusedPayload, absl::Cord("1"));
+  return status;
+}
+
 std::optional<ServerError> GetServerError(const absl::Status& status) {
   const auto payload = status.GetPayload(kServerPayload);
   if (!payload) return std::nullopt;
@@ -151,6 +158,10 @@ std::string SqlStateOf(const absl::Status& status) {
 
 bool IsConnectionLost(const absl::Status& status) {
   return status.GetPayload(kLostPayload).has_value();
+}
+
+bool IsServerDown(const absl::Status& status) {
+  return status.GetPayload(kRefusedPayload).has_value() || SqlStateOf(status) == "57P03";
 }
 
 }  // namespace dunlin::pg

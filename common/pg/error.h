@@ -14,6 +14,9 @@ absl::Status MakeServerStatus(ServerError error);
 // For a broken connection or a passed client-side deadline: IsConnectionLost() holds.
 absl::Status MakeConnectionLost(absl::StatusCode code, absl::string_view message);
 
+// For a connection that the server's machine refused: IsServerDown() holds.
+absl::Status MakeConnectionRefused(absl::string_view message);
+
 // A name for people of an SQLSTATE whose own message may quote values: "unique violation (23505)".
 std::string DescribeSqlState(absl::string_view sqlstate);
 

@@ -54,6 +54,9 @@ std::string SqlStateOf(const absl::Status& status);
 
 // Whether the connection is gone (outcome of what was sent is unknown): reconnect.
 bool IsConnectionLost(const absl::Status& status);
+// Of a connection that could not be made: nobody listens there, or the server starts up or
+// recovers. Not when the network is silent.
+bool IsServerDown(const absl::Status& status);
 
 // text[] in PostgreSQL's array literal form; elements may be NULL.
 std::string EncodeTextArray(const std::vector<std::string>& values);

@@ -2,11 +2,14 @@
 
 #include <cmath>
 
+#include "common/fault.h"
+
 namespace dunlin::coordinator {
 namespace {
 constexpr double kRateWeight = 0.4;
 constexpr absl::Duration kLongestSample = absl::Seconds(30);
 constexpr int64_t kMinRowsToSplit = 20'000;
+constexpr absl::Duration kMinWorkToSplit = absl::Seconds(2);
 }  // namespace
 
 RateEstimate UpdateRate(const RateEstimate& before, int64_t rows_now, absl::Duration elapsed) {
@@ -72,8 +75,10 @@ std::vector<int> ShareTarget(const std::vector<TargetShare>& runs) {
 }
 
 bool WorthSplitting(int64_t rows_left, double rows_per_second_of_one_shard) {
-  return rows_left >= kMinRowsToSplit &&
-         static_cast<double>(rows_left) >= 2 * rows_per_second_of_one_shard;
+  const double seconds =
+      absl::ToDoubleSeconds(DUNLIN_TUNABLE("coordinator.split.work_min", kMinWorkToSplit));
+  return rows_left >= DUNLIN_TUNABLE("coordinator.split.rows_min", kMinRowsToSplit) &&
+         static_cast<double>(rows_left) >= seconds * rows_per_second_of_one_shard;
 }
 
 }  // namespace dunlin::coordinator

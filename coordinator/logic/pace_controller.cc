@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
+#include "common/fault.h"
 #include "common/text/duration.h"
 
 namespace dunlin::coordinator {
@@ -183,7 +184,8 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
              (facts.slots_busy || rung == 0)) {
     rung = RungAfterCalm(rung, state.too_much);
   }
-  rung = std::clamp(rung, 0, top);
+  const int64_t lowest = DUNLIN_TUNABLE("coordinator.pace.lowest_rung", int64_t{0});
+  rung = std::clamp(rung, static_cast<int>(std::min<int64_t>(lowest, top)), top);
   if (rung != before.rung) state.changed_at = facts.now;
   state.rung = rung;
   state.was_alone = facts.alone;

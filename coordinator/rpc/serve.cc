@@ -1,5 +1,6 @@
 #include "coordinator/rpc/serve.h"
 
+#include "common/call_fault.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/rpc/status_convert.h"
@@ -11,6 +12,7 @@ grpc::Status ServeChecked(grpc::ServerContext* context, const char* method,
                           const std::function<absl::Status()>& body) {
   if (context->IsCancelled())
     return grpc::Status(grpc::StatusCode::CANCELLED, "the caller is gone");
+  DUNLIN_CALLS_FOR(method);
   absl::Status status = DUNLIN_FAULT("coordinator.rpc.before");
   if (status.ok()) status = check();
   if (status.ok()) status = body();

@@ -158,21 +158,48 @@ TEST(DefinitionSourceTest, I9_ADefinitionOfAnotherDigestIsRefused) {
   std::filesystem::remove_all(folder);
 }
 
+const absl::Status kClosed = pg::MakeConnectionLost(absl::StatusCode::kUnavailable, "was lost");
+const absl::Status kRefused = pg::MakeConnectionRefused("Connection refused");
+const absl::Status kSilent = absl::UnavailableError("no answer");
+
 TEST(CrashMemoryTest, Trap06_CountsOnlyCrashesWithoutACommitBetween) {
   CrashMemory memory;
   const ShardId shard("a");
-  memory.LostDuringBatch(shard, 7);
+  memory.LostDuringBatch(shard, 7, Loss::kSuspected);
   EXPECT_EQ(memory.CrashesAt(shard, 7), 0);  // a lost connection alone is no crash
-  memory.ServerWasDown();
+  memory.TriedToConnect(kRefused);
   EXPECT_EQ(memory.CrashesAt(shard, 7), 1);
-  memory.ServerWasDown();
+  memory.TriedToConnect(kRefused);
   EXPECT_EQ(memory.CrashesAt(shard, 7), 1);
-  memory.LostDuringBatch(shard, 7);
-  memory.ServerWasDown();
+  memory.LostDuringBatch(shard, 7, Loss::kSuspected);
+  memory.TriedToConnect(pg::MakeServerStatus({.sqlstate = "57P03"}));  // recovers
   EXPECT_EQ(memory.CrashesAt(shard, 7), 2);
+  memory.LostDuringBatch(shard, 7, Loss::kCrash);
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 3);
   EXPECT_EQ(memory.CrashesAt(shard, 8), 0);
   memory.Committed(shard);
   EXPECT_EQ(memory.CrashesAt(shard, 7), 0);
+}
+
+TEST(CrashMemoryTest, Trap06_APartitionIsNoCrash) {
+  CrashMemory memory;
+  const ShardId shard("a");
+  memory.LostDuringBatch(shard, 7, Loss::kSuspected);
+  memory.TriedToConnect(kSilent);
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 0);
+  memory.TriedToConnect(absl::OkStatus());  // it was up all the time
+  memory.TriedToConnect(kRefused);          // another day
+  EXPECT_EQ(memory.CrashesAt(shard, 7), 0);
+}
+
+TEST(CrashMemoryTest, Trap06_OnlyAServerThatGoesWithoutAWordIsSuspected) {
+  EXPECT_EQ(LossOf(kClosed, {}), Loss::kSuspected);
+  EXPECT_EQ(LossOf(kClosed, {"01000", "57P02"}), Loss::kCrash);
+  EXPECT_EQ(LossOf(kClosed, {"57P01"}), Loss::kNoCrash);  // an immediate stop says so and is gone
+  EXPECT_EQ(LossOf(pg::MakeServerStatus({.sqlstate = "57P01"}), {}), Loss::kNoCrash);
+  EXPECT_EQ(LossOf(pg::MakeServerStatus({.sqlstate = "57014"}), {}), Loss::kNoCrash);
+  EXPECT_EQ(LossOf(pg::MakeConnectionLost(absl::StatusCode::kDeadlineExceeded, "no answer"), {}),
+            Loss::kNoCrash);
 }
 
 TEST(DsnTest, I8_APartOfAPasswordIsNeverTakenForAHostOrPort) {
