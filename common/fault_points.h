@@ -30,7 +30,7 @@ inline constexpr const char* kFaultPoints[] = {
 
 // Calls to a server, each of which a test can make fail (call_fault.h): a name says by what means.
 inline constexpr const char* kCallPoints[] = {
-    "libpq.connect",  "libpq.pipeline", "libpq.script",
+    "libpq.connect",  "libpq.pipeline", "libpq.script", "libpq.send",
     "libpq.describe", "stub.unary",     "stub.stream",
 };
 

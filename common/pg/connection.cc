@@ -236,7 +236,7 @@ struct Connection::Impl {
   }
   // False: nothing can be taken by then.
   absl::StatusOr<bool> WaitUntil(absl::Duration deadline) {
-    while (PQisBusy(pg) != 0) {
+    while (PQisBusy(pg) != 0 || fault.Hangs()) {
       const absl::Duration wait = deadline - Now();
       if (wait <= absl::ZeroDuration()) return false;
       DUNLIN_ASSIGN_OR_RETURN(const bool ready, Poll(false, std::min(wait, kSlice)));
@@ -662,6 +662,9 @@ absl::StatusOr<Result> Connection::Describe(const Statement& statement,
 
 absl::Status Connection::Send(const Statement& statement, const std::vector<Value>& parameters) {
   Impl& c = *impl_;
+  if (c.broken) return c.LostByServer();
+  c.fault = DUNLIN_CALL("libpq.send", CallLabel(c.session(), statement.sql));
+  if (c.fault.Before()) return c.LostByServer();
   DUNLIN_RETURN_IF_ERROR(c.EnterPipeline());
   const std::vector<const char*> values = Pointers(parameters);
   std::vector<Oid> types = statement.parameter_types;
@@ -674,7 +677,11 @@ absl::Status Connection::Send(const Statement& statement, const std::vector<Valu
 }
 
 absl::StatusOr<std::optional<Result>> Connection::Receive(absl::Duration timeout) {
-  return impl_->TakeReceived(Now() + timeout, {}, false);
+  Impl& c = *impl_;
+  DUNLIN_ASSIGN_OR_RETURN(std::optional<Result> received,
+                          c.TakeReceived(Now() + timeout, {}, false));
+  if (received.has_value() && c.fault.After()) return c.LostByServer();
+  return received;
 }
 
 void Connection::Require(absl::string_view condition_sql) {

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,11 +12,14 @@
 namespace dunlin::testing {
 
 MiniCluster::MiniCluster(PgServer& server, MiniClusterOptions options)
-    : server_(server), options_(std::move(options)) {
-  server_.CreateDatabase("store");
-  for (int i = 0; i < options_.coordinators; ++i) ports_.push_back(FreePort());
+    : server_(server),
+      store_server_(options.store_server != nullptr ? *options.store_server : server),
+      options_(std::move(options)),
+      ports_(options_.coordinator_ports) {
+  store_server_.CreateDatabase("store");
+  while (std::ssize(ports_) < options_.coordinators) ports_.push_back(FreePort());
   for (size_t i = 0; i < ports_.size(); ++i) coordinators_.push_back(StartCoordinator(i));
-  for (int i = 0; i < options_.agents; ++i) agents_.push_back(StartAgent());
+  for (int i = 0; i < options_.agents; ++i) agents_.push_back(StartAgent(static_cast<size_t>(i)));
 }
 
 std::string MiniCluster::Addresses() const {
@@ -47,7 +51,7 @@ void MiniCluster::WaitForAgents() const {
 void MiniCluster::ReplaceAgent(size_t i) {
   agents_[i]->Signal(SIGKILL);
   agents_[i]->Wait(absl::Seconds(10));
-  agents_[i] = StartAgent();
+  agents_[i] = StartAgent(i);
 }
 
 void MiniCluster::ReplaceCoordinator(size_t i) {
@@ -57,21 +61,27 @@ void MiniCluster::ReplaceCoordinator(size_t i) {
 }
 
 std::unique_ptr<Process> MiniCluster::StartCoordinator(size_t i) const {
-  std::vector<std::string> argv = {
-      Binary("dunlin-coordinator"),          "--store",     server_.Dsn("store"), "--listen",
-      absl::StrCat("127.0.0.1:", ports_[i]), "--lease-ttl", options_.lease_ttl};
+  const Surroundings around = options_.coordinator_surroundings(i);
+  std::vector<std::string> argv = around.prefix;
+  argv.insert(
+      argv.end(),
+      {Binary("dunlin-coordinator"), "--store", store_server_.Dsn("store", around.server),
+       "--listen", absl::StrCat("127.0.0.1:", ports_[i]), "--lease-ttl", options_.lease_ttl});
   argv.insert(argv.end(), options_.coordinator_flags.begin(), options_.coordinator_flags.end());
   return std::make_unique<Process>(argv);
 }
 
-std::unique_ptr<Process> MiniCluster::StartAgent() const {
-  std::vector<std::string> argv = {Binary("dunlin-agent"), "--coordinator", Addresses(), "--slots",
-                                   absl::StrCat(options_.slots)};
+std::unique_ptr<Process> MiniCluster::StartAgent(size_t i) const {
+  const Surroundings around = options_.agent_surroundings(i);
+  std::vector<std::string> argv = around.prefix;
+  argv.insert(argv.end(), {Binary("dunlin-agent"), "--coordinator",
+                           around.coordinators.empty() ? Addresses() : around.coordinators,
+                           "--slots", absl::StrCat(options_.slots)});
   argv.insert(argv.end(), options_.target_flags.begin(), options_.target_flags.end());
   for (const std::string& target : options_.targets) {
     if (!options_.target_flags.empty()) break;
-    argv.push_back("--target");
-    argv.push_back(absl::StrCat(target, "=", server_.Dsn(target)));
+    argv.push_back(around.pooled ? "--target-pooled" : "--target");
+    argv.push_back(absl::StrCat(target, "=", server_.Dsn(target, around.server)));
   }
   argv.insert(argv.end(), options_.agent_flags.begin(), options_.agent_flags.end());
   return std::make_unique<Process>(argv);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +9,15 @@
 #include "tests/testlib/process.h"
 
 namespace dunlin::testing {
+
+// How a process is run and whom it reaches, where that is not plainly: through a proxy, under
+// another clock, in a namespace of its own. Empty = plainly.
+struct Surroundings {
+  std::vector<std::string> prefix = {};  // before its own argv
+  std::string coordinators = {};         // of an agent
+  std::string server = {};               // HOST:PORT of PostgreSQL
+  bool pooled = false;                   // a pooler stands there
+};
 
 struct MiniClusterOptions {
   int coordinators = 2;
@@ -18,6 +28,13 @@ struct MiniClusterOptions {
   std::vector<std::string> coordinator_flags = {};
   std::vector<std::string> targets = {"app"};  // of each agent; a database each
   std::vector<std::string> target_flags = {};  // in place of those: --target NAME=DSN …
+  PgServer* store_server = nullptr;            // where the store lies; outlives the cluster
+  std::vector<int> coordinator_ports = {};     // free ones otherwise
+  // Asked at each start of the i-th one.
+  std::function<Surroundings(size_t)> agent_surroundings = [](size_t) { return Surroundings(); };
+  std::function<Surroundings(size_t)> coordinator_surroundings = [](size_t) {
+    return Surroundings();
+  };
 };
 
 // Coordinators on the database `store` and agents on the databases `targets` of one
@@ -46,9 +63,10 @@ class MiniCluster {
 
  private:
   std::unique_ptr<Process> StartCoordinator(size_t i) const;
-  std::unique_ptr<Process> StartAgent() const;
+  std::unique_ptr<Process> StartAgent(size_t i) const;
 
   PgServer& server_;
+  PgServer& store_server_;
   const MiniClusterOptions options_;
   std::vector<int> ports_;
   std::vector<std::unique_ptr<Process>> coordinators_;

@@ -150,8 +150,9 @@ void PgServer::CrashAndRestart() {
   Start();
 }
 
-std::string PgServer::Dsn(const std::string& database) const {
-  return absl::StrCat("postgresql://postgres@127.0.0.1:", port_, "/", database);
+std::string PgServer::Dsn(const std::string& database, const std::string& at) const {
+  return absl::StrCat("postgresql://postgres@", at.empty() ? absl::StrCat("127.0.0.1:", port_) : at,
+                      "/", database);
 }
 
 std::string PgServer::DsnWith(const PgServer& other, const std::string& database) const {

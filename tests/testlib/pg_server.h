@@ -27,10 +27,11 @@ class PgServer {
   // Immediate stop for good, as when the machine is lost.
   void Kill();
 
-  int port() const { return port_; }
-  std::string Dsn(const std::string& database) const;
+  // `at`: HOST:PORT of something that stands in between; empty = the server itself.
+  std::string Dsn(const std::string& database, const std::string& at = "") const;
   // Of whichever of the two takes writes.
   std::string DsnWith(const PgServer& other, const std::string& database) const;
+  int port() const { return port_; }
   void CreateDatabase(const std::string& name, const std::string& options = "");
   void Exec(const std::string& database, const std::string& sql);
   // The first column of the first row.

@@ -1,0 +1,68 @@
+// What not every machine has, as it needs root or a package: each is empty where it cannot be made,
+// with a line that says so.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/testlib/process.h"
+
+namespace dunlin::testing {
+
+// A disk of a few MiB that can be filled up; empty and owned by postgres at first.
+// Thread safety: one thread.
+class SmallDisk {
+ public:
+  static std::unique_ptr<SmallDisk> Make(int mebibytes);
+  ~SmallDisk();
+  const std::string& folder() const { return folder_; }
+  void FillUp();
+  void Clear();
+
+ private:
+  explicit SmallDisk(std::string folder) : folder_(std::move(folder)) {}
+  const std::string folder_;
+};
+
+// A network of its own for one process, with a cable to this machine that can be dead: then packets
+// vanish, and neither side hears of it. Thread safety: one thread.
+class NetworkNamespace {
+ public:
+  static std::unique_ptr<NetworkNamespace> Make();
+  ~NetworkNamespace();
+  // What to write before an argv to run it inside.
+  std::vector<std::string> Prefix() const;
+  // How this machine is called from inside.
+  const std::string& host() const { return host_; }
+  void SetDead(bool dead);
+
+ private:
+  NetworkNamespace(std::string name, std::string host)
+      : name_(std::move(name)), host_(std::move(host)) {}
+  const std::string name_, host_;
+};
+
+// A PgBouncer in front of a server on this machine, in session mode. Thread safety: one thread.
+class PgBouncer {
+ public:
+  static std::unique_ptr<PgBouncer> Make(int to_port);
+  ~PgBouncer();
+  int port() const { return port_; }
+  // SIGKILL, and up again.
+  void Restart();
+
+ private:
+  PgBouncer(std::string folder, int port) : folder_(std::move(folder)), port_(port) {}
+  void Start();
+  const std::string folder_;
+  const int port_;
+  std::unique_ptr<Process> process_;
+};
+
+// What to write before an argv so that the process's wall clock is `seconds` off and its monotonic
+// one is not; empty for 0, and where libfaketime is not installed.
+std::vector<std::string> OtherClock(int seconds);
+
+}  // namespace dunlin::testing
