@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/fault.h"
-#include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "coordinator/logic/pace.h"
+#include "coordinator/store/definition_cache.h"
 #include "coordinator/store/store_internal.h"
 
 namespace dunlin::coordinator {
@@ -125,12 +125,13 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
   run->mutable_some_left()->Assign(some_left.begin(), some_left.end());
   SetTime(columns[43], &pb::Run::mutable_forget_time, run);
   SetTime(columns[44], &pb::Run::mutable_state_time, run);
-  const auto definition =
-      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31)));
-  if (definition.ok()) {
-    run->set_owner(definition->owner);
-    run->set_description(definition->description);
-    run->mutable_labels()->insert(definition->labels.begin(), definition->labels.end());
+  const auto parsed =
+      ParsedBefore(run->migration() + ".yaml", absl::HexStringToBytes(result.Text(row, 31)));
+  if (parsed.ok()) {
+    const Definition& definition = **parsed;
+    run->set_owner(definition.owner);
+    run->set_description(definition.description);
+    run->mutable_labels()->insert(definition.labels.begin(), definition.labels.end());
   }
   return absl::OkStatus();
 }

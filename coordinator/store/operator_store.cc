@@ -2,9 +2,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
-#include "common/migration/parser.h"
 #include "common/status_macros.h"
 #include "common/status_util.h"
+#include "coordinator/store/definition_cache.h"
 #include "coordinator/store/idempotency.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store.h"
@@ -50,9 +50,9 @@ absl::Status DecodeRunInto(Transaction& tx, const pg::Result& result, size_t row
   DUNLIN_RETURN_IF_ERROR(DecodeRun(result, row, run));
   if (!with_signals || run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(
-      const Definition definition,
-      ParseMigrationOrError(run->migration(), absl::HexStringToBytes(result.Text(row, 31))));
-  return AddSignals(tx, run, definition);
+      const std::shared_ptr<const Definition> definition,
+      ParsedBefore(run->migration() + ".yaml", absl::HexStringToBytes(result.Text(row, 31))));
+  return AddSignals(tx, run, *definition);
 }
 
 absl::Status ReadRunInto(Transaction& tx, const std::string& id, pb::Run* run) {

@@ -6,11 +6,11 @@
 #include "absl/strings/str_join.h"
 
 #include "common/log.h"
-#include "common/migration/parser.h"
 #include "common/migration/sql_template.h"
 #include "common/migration/undo.h"
 #include "common/pg/error.h"
 #include "common/status_macros.h"
+#include "coordinator/store/definition_cache.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store_internal.h"
 
@@ -101,10 +101,9 @@ absl::StatusOr<RunEditor> RunEditor::Decode(Transaction& tx, const pg::Result& r
 
 absl::StatusOr<const Definition*> RunEditor::definition() const {
   if (definition_ == nullptr) {
-    DUNLIN_ASSIGN_OR_RETURN(Definition parsed,
-                            ParseMigrationOrError(migration + ".yaml", definition_bytes));
-    if (kind == RunKind::kUndo) parsed = MakeUndo(parsed);
-    definition_ = std::make_shared<const Definition>(std::move(parsed));
+    DUNLIN_ASSIGN_OR_RETURN(definition_, ParsedBefore(migration + ".yaml", definition_bytes));
+    if (kind == RunKind::kUndo)
+      definition_ = std::make_shared<const Definition>(MakeUndo(*definition_));
   }
   return definition_.get();
 }

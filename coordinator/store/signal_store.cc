@@ -6,8 +6,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
-#include "common/migration/parser.h"
 #include "common/status_macros.h"
+#include "coordinator/store/definition_cache.h"
 #include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store_internal.h"
@@ -49,17 +49,18 @@ bool ParseBoard(const pg::Value& hex, agent_pb::TargetSignals& board) {
 
 void FillDutyRun(const pg::Result& runs, size_t row, agent_pb::SignalDuty* duty) {
   const std::string definition_bytes = absl::HexStringToBytes(runs.Text(row, 3));
-  const auto definition = ParseMigrationOrError(runs.Text(row, 1), definition_bytes);
-  if (!definition.ok()) return;  // no run could have begun with it
+  const auto parsed = ParsedBefore(runs.Text(row, 1) + ".yaml", definition_bytes);
+  if (!parsed.ok()) return;  // no run could have begun with it
+  const Definition& definition = **parsed;
   agent_pb::SignalDuty::Run* out = duty->add_runs();
   agent_pb::RunSpec* spec = out->mutable_run();
   spec->set_run_id(runs.Text(row, 0));
   spec->set_migration(runs.Text(row, 1));
   spec->set_target(duty->target());
   spec->set_digest(runs.Text(row, 2));
-  if (definition->on_pressure.check) spec->set_definition(definition_bytes);
+  if (definition.on_pressure.check) spec->set_definition(definition_bytes);
   out->set_throttled_reason(runs.Text(row, 4));
-  for (const std::string& table : TablesOf(*definition)) out->add_table(table);
+  for (const std::string& table : TablesOf(definition)) out->add_table(table);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "agent/ledger/statements.h"
 #include "common/pg/error.h"
 #include "tests/agent/agent_fixture.h"
+#include "tests/testlib/process.h"
 
 namespace dunlin::agent {
 namespace {
@@ -372,33 +373,54 @@ TEST_F(Budget, I12_AllStatementsOfABatchTogetherStayBelowTheBudget) {
   EXPECT_EQ(RowsNot(0), 0);
 }
 
-TEST_F(Budget, I12_TheApplicationIsNeverTheVictimOfADeadlock) {
-  MakeItems(200);
-  UseCountUp("limits: {batch_time: 50ms}\n");
-  // The batch locks 1…200 upwards and lingers at 1; the application goes the other way.
-  Exec(
-      "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 1 THEN "
-      "PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$; CREATE TRIGGER linger BEFORE UPDATE OF "
-      "n ON items FOR EACH ROW EXECUTE FUNCTION linger(); ALTER TABLE items ADD seen int DEFAULT "
-      "0");
-  const LedgerShard shard = PlanOneShard();
-  const auto application = server_.Connect("app");
-  Claimed claimed = ClaimAndPrepare(shard, 1);
-  int collisions = 0;
-  for (int round = 0; round < 8; ++round) {
-    std::jthread batches([&] {
-      if (!claimed.RunBatch(200).status.ok()) ++collisions;
-    });
-    ASSERT_TRUE(application->Query("BEGIN").ok());
-    ASSERT_TRUE(application->Query("UPDATE items SET seen = seen + 1 WHERE id = 200").ok());
-    ASSERT_TRUE(application->Query("SELECT pg_sleep(0.02)").ok());
-    const auto second = application->Query("UPDATE items SET seen = seen + 1 WHERE id = 1");
-    EXPECT_TRUE(second.ok()) << pg::SqlStateOf(second.status());
-    ASSERT_TRUE(application->Query("COMMIT").ok());
-    batches.join();
-    if (claimed.state.done) break;
+// Cycles that are certain: the application holds the last row of a batch, which holds the first and
+// waits for the last, and then the application asks for the first. Each ends with the batch.
+TEST_F(Budget, I12_AThousandConflictsAndTheApplicationIsNeverTheVictimOfADeadlock) {
+  constexpr int kConflicts = 1'000;
+  constexpr size_t kAtOnce = 6;
+  constexpr int kBatchRows = 20;
+  MakeItems(250'000);
+  UseCountUp();
+  Exec("ALTER TABLE items ADD seen int NOT NULL DEFAULT 0");
+  const std::vector<LedgerShard> shards = PlanRun();
+  ASSERT_GE(shards.size(), kAtOnce);
+  std::atomic<int> conflicts = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < kAtOnce; ++i) {
+      threads.emplace_back([&, i] {
+        const LedgerShard& shard = shards[i];
+        Claimed claimed = ClaimAndPrepare(shard, 1);
+        const std::string batch_pid = absl::StrCat(claimed.connection->backend_pid());
+        const auto application = server_.Connect("app");
+        const auto first = application->Query(
+            absl::StrCat("SELECT coalesce(lower[1]::bigint, 0) + 1 FROM dunlin.shard WHERE id = '",
+                         shard.id.value(), "'"));
+        ASSERT_TRUE(first.ok()) << first.status();
+        const auto touch = [&](int64_t id) {
+          return application->Query(
+              absl::StrCat("UPDATE items SET seen = seen + 1 WHERE id = ", id));
+        };
+        while (conflicts++ < kConflicts) {
+          ASSERT_TRUE(application->Query("BEGIN").ok());
+          ASSERT_TRUE(touch(first->Int(0, 0) + kBatchRows - 1).ok());
+          BatchOutcome outcome;
+          std::jthread batch([&] { outcome = claimed.RunBatch(kBatchRows); });
+          const std::string waits =
+              absl::StrCat("SELECT pg_backend_pid() = ANY (pg_blocking_pids(", batch_pid, "))");
+          ASSERT_TRUE(testing::Eventually(absl::Seconds(20),
+                                          [&] { return application->Query(waits)->Bool(0, 0); }));
+          const auto second = touch(first->Int(0, 0));
+          EXPECT_TRUE(second.ok()) << second.status();
+          ASSERT_TRUE(application->Query("COMMIT").ok());
+          batch.join();
+          EXPECT_EQ(pg::SqlStateOf(outcome.status), "55P03") << outcome.status;
+        }
+      });
+    }
   }
-  EXPECT_GT(collisions, 0) << "nothing was provoked";
+  EXPECT_EQ(Int("SELECT sum(seen) FROM items"), 2 * kConflicts);
+  EXPECT_EQ(RowsNot(0), 0);
 }
 
 // With `relaxed`, and a WAL writer that sleeps, the last commits of a crash are lost: data and

@@ -239,6 +239,30 @@ TEST_F(PaceTest, AnArchiveCommandThatFails) {
   EXPECT_TRUE(Recovers("archiving WAL fails"));
 }
 
+TEST_F(PaceTest, ANeighbourThatTakesTheCores) {
+  Make();
+  Start("");
+  ASSERT_TRUE(Eventually(kPatience, [&] {
+    return absl::StrContains(cluster_->Dunlin({"show", kVersion}).output, "a one-row read takes");
+  }));
+  std::vector<std::thread> neighbours;
+  for (unsigned i = 0; i < 8 * std::max(1U, std::thread::hardware_concurrency()); ++i) {
+    neighbours.emplace_back([&] {
+      // Ended from outside, else after a minute or so.
+      server_->Connect("app")
+          ->Query("/* neighbour */ SELECT sum(sqrt(i)) FROM generate_series(1, 200000000) i")
+          .status()
+          .IgnoreError();
+    });
+  }
+  EXPECT_TRUE(Says("a one-row read takes"));
+  server_->Exec("app",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+                "'/* neighbour%'");
+  for (std::thread& neighbour : neighbours) neighbour.join();
+  EXPECT_TRUE(Recovers("a one-row read takes"));
+}
+
 TEST_F(PaceTest, APlainRoleIsToldWhichGrantHelpsAndIsNotHeldBack) {
   Make();
   server_->Exec("app",

@@ -1,0 +1,53 @@
+# shellcheck shell=bash disable=SC2154
+# A scratch PostgreSQL for a benchmark, in $work on $port, with fsync on; sourced, with the folder of Dunlin's binaries in $bin. The
+# server and whatever is listed in `children` end with the script.
+pg=/usr/lib/postgresql/15/bin
+work=$(mktemp -d /tmp/dunlin_bench_XXXXXX)
+port=$((20000 + RANDOM % 20000))
+children=()
+
+as_postgres() {
+  if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; else "$@"; fi
+}
+end_children() {
+  for child in "${children[@]}"; do
+    kill -KILL "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  done
+  children=()
+}
+finish() {
+  end_children
+  if [ -f "$work/data/postmaster.pid" ]; then
+    as_postgres "$pg/pg_ctl" -D "$work/data" -m immediate -w stop >/dev/null || true
+  fi
+  rm -rf "$work"
+}
+dsn() { echo "postgresql://postgres@127.0.0.1:$port/$1"; }
+# sql DATABASE COMMANDS
+sql() { PGOPTIONS=--client-min-messages=warning "$pg/psql" -X -q -At -v ON_ERROR_STOP=1 "$(dsn "$1")" -c "$2"; }
+now() { date +%s.%N; }
+
+# No checkpoint falls into a measurement.
+start_server() {
+  trap finish EXIT
+  trap 'exit 130' INT TERM
+  if [ "$(id -u)" -eq 0 ]; then chown postgres "$work"; fi
+  as_postgres "$pg/initdb" -D "$work/data" -A trust -U postgres --no-sync -E UTF8 --locale=C.UTF-8 >/dev/null
+  as_postgres "$pg/pg_ctl" -D "$work/data" -w -l "$work/log" \
+    -o "-p $port -k $work -c listen_addresses=127.0.0.1 -c shared_buffers=1GB -c max_wal_size=32GB -c checkpoint_timeout=1h" start >/dev/null
+}
+
+# A coordinator and two agents with so many slots each, on the databases `store` and `app`, once both are known.
+start_cluster() {
+  "$bin/dunlin-coordinator" --store "$(dsn store)" --listen "127.0.0.1:$((port + 1))" 2>"$work/coordinator.log" &
+  children+=("$!")
+  for _ in 1 2; do
+    "$bin/dunlin-agent" --coordinator "127.0.0.1:$((port + 1))" --target "app=$(dsn app)" --slots "$1" 2>>"$work/agents.log" &
+    children+=("$!")
+  done
+  until [ "$("$bin/dunlin" agents --coordinator "127.0.0.1:$((port + 1))" -o json 2>/dev/null | grep -o '"agent_id"' | wc -l)" -ge 2 ]; do
+    read -rt 0.1 <> <(:) || true
+  done
+}
+dunlin() { "$bin/dunlin" "$@" --coordinator "127.0.0.1:$((port + 1))"; }
