@@ -17,44 +17,20 @@ while [ $# -gt 0 ]; do
 done
 bin=${DUNLIN_BENCH_BIN:-$top/build/bin}
 if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
-pg=/usr/lib/postgresql/15/bin
 out=$top/build/bench
 mkdir -p "$out"
 # shellcheck disable=SC2046  # flags are words
 cc -O2 -Wall -o "$out/loop" bench/loop.c $(pkg-config --cflags --libs libpq) -pthread
-work=$(mktemp -d /tmp/dunlin_interference_XXXXXX)
-port=$((20000 + RANDOM % 20000))
-other=
+# shellcheck source=bench/server.sh
+. bench/server.sh
+start_server
 rows=2000000
-
-as_postgres() {
-  if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; else "$@"; fi
-}
-end_other() {
-  if [ -n "$other" ]; then kill -KILL "$other" 2>/dev/null || true; wait "$other" 2>/dev/null || true; fi
-  other=
-}
-finish() {
-  end_other
-  if [ -f "$work/data/postmaster.pid" ]; then
-    as_postgres "$pg/pg_ctl" -D "$work/data" -m immediate -w stop >/dev/null || true
-  fi
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-dsn="postgresql://postgres@127.0.0.1:$port/app"
-sql() { PGOPTIONS=--client-min-messages=warning "$pg/psql" -X -q -At -v ON_ERROR_STOP=1 "$dsn" -c "$1"; }
-
-if [ "$(id -u)" -eq 0 ]; then chown postgres "$work"; fi
-as_postgres "$pg/initdb" -D "$work/data" -A trust -U postgres --no-sync -E UTF8 --locale=C.UTF-8 >/dev/null
-as_postgres "$pg/pg_ctl" -D "$work/data" -w -l "$work/log" \
-  -o "-p $port -k $work -c listen_addresses=127.0.0.1 -c shared_buffers=1GB -c max_wal_size=32GB -c checkpoint_timeout=1h" start >/dev/null
-"$pg/psql" -X -q "postgresql://postgres@127.0.0.1:$port/postgres" -c "CREATE DATABASE app"
+dsn=$(dsn app)
+sql postgres "CREATE DATABASE app"
 "$pg/pgbench" -i -q -s 10 "$dsn" >/dev/null 2>&1
-sql "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
+sql app "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
      INSERT INTO t SELECT g, 0, 0, repeat('x', 60) FROM generate_series(1, $rows) g"
-sql "VACUUM (ANALYZE, FREEZE)"
+sql app "VACUUM (ANALYZE, FREEZE)"
 # Half of the application's transactions are on the migrated table.
 cat >"$work/same.sql" <<SQL
 \set id random(1, $rows)
@@ -81,24 +57,24 @@ application() {
 quantiles() {
   awk '{v[NR] = $1} END {if (!NR) exit 1; printf "%d %d %d\n", v[int((NR - 1) * 0.5) + 1], v[int((NR - 1) * 0.95) + 1], v[int((NR - 1) * 0.99) + 1]}' "$work/latencies"
 }
-moved() { sql "SELECT coalesce(sum(n), 0) FROM t"; }
+moved() { sql app "SELECT coalesce(sum(n), 0) FROM t"; }
 
 start() {
   case "$1" in
     dunlin)
-      "$bin/dunlin" local "$work/${version}_count.yaml" --database "$dsn" >"$work/dunlin.log" 2>&1 & other=$! ;;
-    loop) "$out/loop" "$dsn" t "$4" "$2" "$3" >/dev/null & other=$! ;;
-    update) "$pg/psql" -X -q "$dsn" -c "UPDATE t SET n = n + 1" & other=$! ;;
+      "$bin/dunlin" local "$work/${version}_count.yaml" --database "$dsn" >"$work/dunlin.log" 2>&1 & children+=("$!") ;;
+    loop) "$out/loop" "$dsn" t "$4" "$2" "$3" >/dev/null & children+=("$!") ;;
+    update) "$pg/psql" -X -q "$dsn" -c "UPDATE t SET n = n + 1" & children+=("$!") ;;
   esac
 }
 # So that each side finds the table as the others did.
 reset() {
-  end_other
-  sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()" >/dev/null
-  sql "DROP SCHEMA IF EXISTS dunlin, dunlin_store CASCADE"
-  sql "UPDATE t SET n = 0 WHERE n <> 0"
-  sql "VACUUM t"
-  sql "CHECKPOINT"
+  end_children
+  sql app "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()" >/dev/null
+  sql app "DROP SCHEMA IF EXISTS dunlin, dunlin_store CASCADE"
+  sql app "UPDATE t SET n = 0 WHERE n <> 0"
+  sql app "VACUUM t"
+  sql app "CHECKPOINT"
 }
 
 application 0 5
@@ -126,6 +102,7 @@ side() {
     before=$(moved)
     application "$rate" "$seconds"; beside=$(quantiles)
     after=$(moved)
+    if [ "$1" = dunlin ] && [ "$after" -ge "$rows" ]; then echo "interference: the run ended before its measurement" >&2; exit 1; fi
     echo "$alone $beside $(((after - before) / seconds))" >>"$work/pairs"
     reset
   done
