@@ -25,6 +25,10 @@ constexpr std::array kSignals = {
     SignalInfo{kBlockedSessions, "blocked_sessions", SignalUnit::kCount, 0.5, kStopped},
     // A saturated CPU shows here, and not in locks; three times what is normal is felt.
     SignalInfo{kProbeLatency, "probe_latency", SignalUnit::kFactor, 3, kTrickle},
+    // Over the same read while Dunlin rests: what the application loses by Dunlin's work.
+    SignalInfo{kProbeSlowdown, "probe_slowdown", SignalUnit::kFactor, 1.25, kTrickle},
+    // As many more are open at once as each takes longer.
+    SignalInfo{kOpenTransactions, "open_transactions", SignalUnit::kFactor, 1.3, kTrickle},
     // A few sessions always wait for one another for a moment.
     SignalInfo{kLockWaits, "lock_waits", SignalUnit::kCount, 10, kTrickle},
     SignalInfo{kReplicaLag, "replica_lag", SignalUnit::kSeconds, 5, kStopped},

@@ -13,6 +13,8 @@ namespace dunlin {
 enum class SignalKind {
   kBlockedSessions,
   kProbeLatency,
+  kProbeSlowdown,
+  kOpenTransactions,
   kLockWaits,
   kReplicaLag,
   kReplicaLagBytes,

@@ -13,10 +13,13 @@
 namespace dunlin::agent {
 namespace {
 
-// Ten looks a second find a wait of 100 ms, and an application that is idle half of the time.
+// Ten looks a second find an application that is idle half of the time; so many reads more tell a
+// slowdown of a quarter from chance within seconds, for a hundredth of a core.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
+constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(25);
 constexpr absl::Duration kReportEvery = absl::Seconds(1);
-constexpr int kTicksPerLockLook = 2;
+// Finds a wait of 100 ms.
+constexpr absl::Duration kLockLookEvery = absl::Milliseconds(150);
 constexpr absl::Duration kRetry = absl::Milliseconds(500);
 // A signal that takes longer is no help at once a second.
 constexpr absl::Duration kStatementTimeout = absl::Seconds(1);
@@ -54,8 +57,10 @@ void SignalSampler::Forget() {
   connection_.reset();
   locks_ = LockWatch();
   probe_ = Probe();
+  slowdown_ = SlowdownWatch();
+  crowding_ = CrowdingWatch();
   noted_.clear();
-  ticks_ = 0;
+  looked_at_ = -absl::InfiniteDuration();
   reported_at_ = -absl::InfiniteDuration();
   signals_.clear();
   signals_.push_back(MakeReplicaSignal());
@@ -107,18 +112,25 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
     DUNLIN_ASSIGN_OR_RETURN(connection_,
                             sessions_.OpenForTask(kStatementTimeout, "public, pg_temp", stop));
   }
-  if (runs.empty() || ticks_ % kTicksPerLockLook == 0)
-    DUNLIN_RETURN_IF_ERROR(locks_.Look(*connection_, clock_.Monotonic()));
+  if (runs.empty() || clock_.Monotonic() - looked_at_ >= kLockLookEvery) {
+    looked_at_ = clock_.Monotonic();
+    DUNLIN_RETURN_IF_ERROR(locks_.Look(*connection_, looked_at_));
+  }
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result who, connection_->Execute(sql::kWhoWorks));
   const absl::Duration asked_at = clock_.Monotonic();
   DUNLIN_RETURN_IF_ERROR(connection_->Execute(sql::kProbe).status());
-  probe_.Note(clock_.Monotonic() - asked_at, !locks_.dunlin_works());
-  ++ticks_;
+  const absl::Duration took = clock_.Monotonic() - asked_at;
+  probe_.Note(took, !locks_.dunlin_works());
+  slowdown_.Note(took, who.Bool(0, 0));
+  crowding_.Note(who.Int(0, 1), who.Bool(0, 0));
   // The first report comes at once: somebody waits for it.
   if (clock_.Monotonic() - reported_at_ < kReportEvery) return absl::OkStatus();
   reported_at_ = asked_at;
   SignalReport report;
   locks_.Report(report.samples);
   probe_.Report(report.samples);
+  slowdown_.Report(report.samples);
+  crowding_.Report(report.samples);
   MeasureAll(runs, report.samples);
   if (connection_->broken()) return absl::UnavailableError("the connection was lost");
   report.deadlock_timeout = locks_.deadlock_timeout();
@@ -155,7 +167,8 @@ void SignalSampler::Run(std::stop_token stop) {
       logged_at = clock_.Monotonic();
     }
     // While nothing runs there a look a second keeps what is normal.
-    const absl::Duration tick = runs.empty() ? kReportEvery : kTick;
+    const bool alone = locks_.AloneFor(clock_.Monotonic()) > kReportEvery;
+    const absl::Duration tick = runs.empty() ? kReportEvery : alone ? kTick : kTickBesideOthers;
     const absl::Duration pause = ticked.ok() ? tick - (clock_.Monotonic() - began) : kRetry;
     clock_.SleepFor(std::max(pause, absl::Milliseconds(10)), stop);
   }

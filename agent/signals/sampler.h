@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "agent/ledger/session.h"
+#include "agent/signals/crowding.h"
 #include "agent/signals/lock_watch.h"
 #include "agent/signals/probe.h"
 #include "agent/signals/signal.h"
+#include "agent/signals/slowdown.h"
 #include "common/clock.h"
 #include "common/mutex.h"
 
@@ -54,7 +56,9 @@ class SignalSampler {
   std::vector<std::unique_ptr<Signal>> signals_;
   LockWatch locks_;
   Probe probe_;
-  int ticks_ = 0;
+  SlowdownWatch slowdown_;
+  CrowdingWatch crowding_;
+  absl::Duration looked_at_ = -absl::InfiniteDuration();
   absl::Duration reported_at_ = -absl::InfiniteDuration();
   struct Noted {
     std::string reason;

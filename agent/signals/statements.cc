@@ -6,6 +6,18 @@ namespace dunlin::agent::sql {
 // application's statements do, too.
 const pg::Statement kProbe{"d_probe", "SELECT 1 FROM pg_catalog.pg_class WHERE oid = 1259"};
 
+// Whether a session of Dunlin's is in a transaction now, and how many of others are: every role
+// sees their locks.
+const pg::Statement kWhoWorks{"d_who_works", R"sql(
+WITH a AS MATERIALIZED (
+  SELECT s.pid, coalesce(s.application_name LIKE 'dunlin/%', false) AS ours,
+         s.application_name ~ '^dunlin/[0-9]' AND s.xact_start IS NOT NULL AS works
+  FROM pg_catalog.pg_stat_get_activity(NULL) s WHERE s.usesysid IS NOT NULL)
+SELECT coalesce(bool_or(a.works), false),
+       (SELECT count(*) FROM pg_catalog.pg_locks l JOIN a o ON o.pid = l.pid
+        WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock' AND NOT o.ours)
+FROM a)sql"};
+
 // Transactions of others; sessions that work for Dunlin; others that wait for a lock; and of those
 // the ones that a session of Dunlin's blocks, each with whether it has waited for long (NULL before
 // 14).

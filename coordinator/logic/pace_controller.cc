@@ -16,15 +16,18 @@ namespace {
 
 // Below it the fixed cost of a transaction is most of a batch.
 constexpr absl::Duration kShortestBatch = absl::Milliseconds(5);
-// A thirty-second of the time still shows that it goes on.
-constexpr int kDutyRungs = 5;
+// From a thirty-second of the time, which still shows that it goes on, by the square root of two:
+// an application on few cores hardly feels a third and suffers from a half.
+constexpr int kDutyRungs = 10;
+constexpr int kDutyRungsToHalve = 2;
 constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kHold = absl::Seconds(10);
 constexpr absl::Duration kEase = absl::Seconds(5);
 constexpr double kCalm = 0.5;
 constexpr double kHigh = 0.8;
 constexpr double kOver = 1.0;
-constexpr int kMostRungsAtOnce = 3;
+constexpr double kFarOver = 2.0;
+constexpr int kMostRungsAtOnce = 6;
 constexpr int kStartRungsPerTick = 2;
 
 // How often the shortest batch must double to reach the limit.
@@ -53,17 +56,25 @@ int RungBelow(int rung, int lowest, bool halve, const PaceLimits& limits) {
   return std::max(lower, std::min(rung, lowest));
 }
 
+// A value that does not show the latest change yet, `since_change` ago, counts only when it is far
+// over.
 int RungAfter(const std::vector<Pressure>& pressures, int rung, bool halve,
-              const PaceLimits& limits) {
+              absl::Duration since_change, const PaceLimits& limits) {
   int result = rung;
   for (const Pressure& one : pressures) {
     if (one.ratio < (halve ? kOver : kHigh)) continue;
-    const int steps = halve ? std::clamp(1 + static_cast<int>(std::floor(std::log2(one.ratio))), 1,
-                                         kMostRungsAtOnce)
-                            : 1;
+    if (one.ratio < kFarOver && since_change < one.settles) continue;
+    const int steps =
+        halve
+            ? std::clamp(1 + static_cast<int>(std::floor(kDutyRungsToHalve * std::log2(one.ratio))),
+                         1, kMostRungsAtOnce)
+            : 1;
     const int lowest = LowestRung(one.slowest, limits);
     int lowered = rung;
-    for (int step = 0; step < steps; ++step) lowered = RungBelow(lowered, lowest, halve, limits);
+    for (int step = 0; step < steps;) {
+      step += lowered > OneShardRung(limits) ? kDutyRungsToHalve : 1;
+      lowered = RungBelow(lowered, lowest, halve, limits);
+    }
     result = std::min(result, lowered);
   }
   return result;
@@ -104,7 +115,9 @@ std::string ForHowLong(absl::Duration lasted) {
 int TopRung(const PaceLimits& limits) { return OneShardRung(limits) + limits.shards - 1; }
 
 // Short batches for a quarter of the time: what an application on few cores hardly feels.
-int FirstRung(const PaceLimits& limits) { return std::min(TopRung(limits), kDutyRungs - 1); }
+int FirstRung(const PaceLimits& limits) {
+  return std::min(TopRung(limits), 1 + kDutyRungs - 2 * kDutyRungsToHalve);
+}
 
 int LowestRung(SlowestPace slowest, const PaceLimits& limits) {
   switch (slowest) {
@@ -123,7 +136,8 @@ PaceLevel LevelOf(int rung, const PaceLimits& limits) {
   PaceLevel level{.shards = rung == 0 ? 0 : 1,
                   .batch_time = std::min(kShortestBatch, limits.batch_time)};
   if (rung <= kDutyRungs) {
-    level.duty = std::exp2(std::max(rung, 1) - 1 - kDutyRungs);
+    level.duty =
+        std::exp2(static_cast<double>(std::max(rung, 1) - 1 - kDutyRungs) / kDutyRungsToHalve);
     return level;
   }
   const int batch_rung = std::min(rung - 1 - kDutyRungs, BatchRungs(limits));
@@ -168,12 +182,13 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
     if (facts.now - state.pressed_at > kHold) state.too_much = rung;
     state.pressed_at = facts.now;
     if (since_change >= kTick) {
-      const int eased =
-          since_change >= kEase ? RungAfter(facts.pressures, rung, false, limits) : rung;
-      rung = std::min(eased, RungAfter(facts.pressures, rung, true, limits));
+      const int eased = since_change >= kEase
+                            ? RungAfter(facts.pressures, rung, false, since_change, limits)
+                            : rung;
+      rung = std::min(eased, RungAfter(facts.pressures, rung, true, since_change, limits));
     }
   } else if (u >= kHigh) {
-    if (since_change >= kEase) rung = RungAfter(facts.pressures, rung, false, limits);
+    if (since_change >= kEase) rung = RungAfter(facts.pressures, rung, false, since_change, limits);
   } else if (u < kCalm && !state.pressure_seen) {
     if (facts.alone) {
       rung = top;

@@ -28,8 +28,8 @@ struct PaceLevel {
   friend bool operator==(const PaceLevel&, const PaceLevel&) = default;
 };
 
-// Levels are rungs of a ladder, 0 = stopped. Each rung below one shard halves the batch or the
-// duty.
+// Levels are rungs of a ladder, 0 = stopped. Each rung below one shard halves the batch,
+// or takes the duty by the square root of two.
 int RungOf(const PaceLevel& level, const PaceLimits& limits);
 PaceLevel LevelOf(int rung, const PaceLimits& limits);
 int TopRung(const PaceLimits& limits);

@@ -17,6 +17,13 @@ namespace {
 constexpr double kShortestProbeLimit = 0.001;
 // `typical` follows a change within that.
 constexpr absl::Duration kProbeSettles = absl::Seconds(20);
+// The mean of some seconds.
+constexpr absl::Duration kMeanSettles = absl::Seconds(4);
+constexpr absl::Duration kReadAtOnce = absl::Seconds(1);
+// So many more are chance.
+constexpr double kFewTransactions = 0.1;
+// As a limit: a file may ask for less, which could not be told from chance.
+constexpr double kSmallestSlowdown = 0.05;
 // Neither faster nor slower.
 constexpr double kHoldRatio = 0.6;
 
@@ -37,6 +44,11 @@ std::string What(const SignalSample& sample, const SignalLimits& limits) {
     case SignalKind::kProbeLatency:
       return absl::StrCat("a one-row read takes ",
                           SignalValueText(SignalUnit::kSeconds, sample.value));
+    case SignalKind::kProbeSlowdown:
+      return absl::StrFormat("one-row reads take %.2f times as long for Dunlin's work",
+                             sample.value);
+    case SignalKind::kOpenTransactions:
+      return absl::StrFormat("others have %.2g transactions open at once", sample.value);
     case SignalKind::kLockWaits:
       return absl::StrCat(Sessions(sample.value, " session waits", " sessions wait"), " for locks");
     case SignalKind::kReplicaLag:
@@ -93,6 +105,8 @@ std::string LimitText(const SignalSample& sample, double limit, bool alone) {
     case SignalKind::kProbeLatency:
       return absl::StrCat(" (limit ", SignalValueText(SignalUnit::kSeconds, limit), ", normal is ",
                           SignalValueText(SignalUnit::kSeconds, NormalProbe(sample, alone)), ")");
+    case SignalKind::kOpenTransactions:
+      return absl::StrFormat(" (limit %.2g, normal is %.2g)", limit, sample.baseline);
     case SignalKind::kSlotLoss:
       return absl::StrFormat(" (limit %.0f %%)", limit * 100);
     case SignalKind::kArchiveFailure:
@@ -113,9 +127,15 @@ Pressure DeadSignal(const SignalSample& sample) {
           .slowest = info.slowest};
 }
 
+bool IsMean(SignalKind kind) {
+  return kind == SignalKind::kProbeSlowdown || kind == SignalKind::kOpenTransactions;
+}
+
 bool Concerns(const SignalSample& sample, const PressureOfRun& run) {
   if (sample.kind == SignalKind::kCheck) return sample.subject == run.run_id;
   if (sample.kind == SignalKind::kDeadRows) return run.tables.contains(sample.subject);
+  // Whom would it harm?
+  if (IsMean(sample.kind)) return !run.alone;
   if (sample.kind == SignalKind::kProbeLatency) return !run.alone || run.level_age > kProbeSettles;
   return true;
 }
@@ -145,11 +165,23 @@ double SignalLimitOf(const SignalSample& sample, const SignalLimits& limits, boo
   switch (sample.kind) {
     case SignalKind::kProbeLatency:
       return std::max(kShortestProbeLimit, limit * NormalProbe(sample, alone));
+    case SignalKind::kOpenTransactions:
+      return std::max(1 + kSmallestSlowdown, limit) * sample.baseline + kFewTransactions;
     case SignalKind::kBlockedSessions:
       return std::max(InfoOf(sample.kind).limit, limit);
     default:
       return limit;
   }
+}
+
+double SignalRatio(const SignalSample& sample, double limit) {
+  // 1 is no slowdown at all.
+  if (sample.kind == SignalKind::kProbeSlowdown)
+    return (sample.value - 1) / std::max(kSmallestSlowdown, limit - 1);
+  if (sample.kind == SignalKind::kOpenTransactions)
+    return std::max(0.0, (sample.value - sample.baseline) / (limit - sample.baseline));
+  if (limit > 0) return sample.value / limit;
+  return sample.value > 0 ? 2.0 : 0.0;
 }
 
 std::string SignalText(const SignalSample& sample, const SignalLimits& limits, bool alone) {
@@ -192,10 +224,9 @@ std::vector<Pressure> EvaluateSignals(const SignalBoard& board, const PressureOf
     }
     pressures.push_back({.key = absl::StrCat(info.name, "/", sample.subject),
                          .text = SignalText(sample, run.limits, run.alone),
-                         .ratio = limit > 0          ? sample.value / limit
-                                  : sample.value > 0 ? 2.0
-                                                     : 0.0,
-                         .slowest = info.slowest});
+                         .ratio = SignalRatio(sample, limit),
+                         .slowest = info.slowest,
+                         .settles = IsMean(sample.kind) ? kMeanSettles : kReadAtOnce});
   }
   AddMissingCheck(board, run, pressures);
   std::stable_sort(pressures.begin(), pressures.end(),

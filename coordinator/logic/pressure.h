@@ -47,6 +47,8 @@ struct Pressure {
   std::string text;
   double ratio = 0;
   SlowestPace slowest = SlowestPace::kStopped;
+  // How long until the value shows what a change of pace has changed.
+  absl::Duration settles = absl::Seconds(1);
 };
 
 // A run's own side of it.
@@ -81,5 +83,7 @@ void MarkLost(const std::vector<SignalSample>& before, std::vector<SignalSample>
 std::string SignalText(const SignalSample& sample, const SignalLimits& limits, bool alone = false);
 // The limit of a sample, in its own unit; infinity = none.
 double SignalLimitOf(const SignalSample& sample, const SignalLimits& limits, bool alone = false);
+// Of a measured sample: 1 = at the limit.
+double SignalRatio(const SignalSample& sample, double limit);
 
 }  // namespace dunlin::coordinator

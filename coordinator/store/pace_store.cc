@@ -240,8 +240,7 @@ absl::Status AddSignals(Transaction& tx, pb::Run* run, const Definition& definit
     out->set_text(SignalText(sample, limits, view.alone));
     out->set_measured(sample.not_measured.empty());
     const double limit = SignalLimitOf(sample, limits, view.alone);
-    if (out->measured() && std::isfinite(limit) && limit > 0)
-      out->set_pressure(sample.value / limit);
+    if (out->measured() && std::isfinite(limit)) out->set_pressure(SignalRatio(sample, limit));
     SetSince(memory.since, absl::StrCat(InfoOf(sample.kind).name, "/", sample.subject), out);
   }
   std::stable_sort(run->mutable_signals()->begin(), run->mutable_signals()->end(),

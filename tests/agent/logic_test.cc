@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@
 #include "agent/migrations_dir.h"
 #include "agent/pace/batch_sizer.h"
 #include "agent/pace/rate_limiter.h"
+#include "agent/signals/crowding.h"
+#include "agent/signals/slowdown.h"
 #include "agent/work/bisector.h"
 #include "agent/work/crash_memory.h"
 #include "agent/work/error_action.h"
@@ -270,6 +273,92 @@ TEST(BisectorTest, Trap07_OnlyRowsInARowForOneReasonMakeAWholeBatch) {
   EXPECT_FALSE(bisector.IsWholeBatch("b"));
   bisector.Passed(1, 1000);
   EXPECT_FALSE(bisector.IsWholeBatch("a"));
+}
+
+// Seconds of forty reads, of which so many were made beside a batch.
+class Slowdown {
+ public:
+  std::optional<double> Seconds(int seconds, int beside, double rest_ms, double beside_ms) {
+    std::optional<double> last;
+    for (int second = 0; second < seconds; ++second) {
+      for (int read = 0; read < 40; ++read) {
+        const bool works = read < beside;
+        watch_.Note(absl::Milliseconds(works ? beside_ms : rest_ms), works);
+      }
+      std::vector<SignalSample> samples;
+      watch_.Report(samples);
+      last = samples.empty() ? std::nullopt : std::optional(samples[0].value);
+    }
+    return last;
+  }
+
+ private:
+  SlowdownWatch watch_;
+};
+
+TEST(SlowdownTest, IsWhatAllReadsTakeOverThoseWhileDunlinRests) {
+  Slowdown slowdown;
+  // A quarter of the reads takes twice as long: a quarter more on the average, but for the 20 µs.
+  EXPECT_NEAR(*slowdown.Seconds(20, 10, 1, 2), 1.23, 0.001);
+  EXPECT_NEAR(*slowdown.Seconds(40, 20, 1, 2), 1.48, 0.001);
+  EXPECT_EQ(*slowdown.Seconds(20, 10, 1, 1), 1);
+}
+
+TEST(SlowdownTest, WhatOthersDoFallsOnBothAlike) {
+  Slowdown slowdown;
+  slowdown.Seconds(20, 10, 0.2, 0.2);
+  EXPECT_GT(*slowdown.Seconds(2, 10, 1, 1), 1.25) << "at first it is not known who it is";
+  EXPECT_LT(*slowdown.Seconds(60, 10, 1, 1), 1.01);
+}
+
+TEST(SlowdownTest, IsForgottenWithinTwoSeconds) {
+  Slowdown slowdown;
+  slowdown.Seconds(20, 10, 1, 1);
+  EXPECT_GT(*slowdown.Seconds(3, 10, 1, 9), 2);
+  EXPECT_LT(*slowdown.Seconds(2, 10, 1, 1), 1.001);
+}
+
+TEST(SlowdownTest, OneReadThatHangsIsNone) {
+  Slowdown slowdown;
+  slowdown.Seconds(20, 1, 1, 1);
+  EXPECT_LT(*slowdown.Seconds(1, 1, 1, 5'000), 1.15);
+}
+
+TEST(SlowdownTest, SaysNothingOfWhatItDoesNotKnow) {
+  Slowdown slowdown;
+  EXPECT_EQ(slowdown.Seconds(5, 40, 1, 1), std::nullopt) << "never at rest";
+  ASSERT_TRUE(slowdown.Seconds(2, 10, 1, 1).has_value());
+  EXPECT_TRUE(slowdown.Seconds(15, 40, 1, 1).has_value());
+  EXPECT_EQ(slowdown.Seconds(10, 40, 1, 1), std::nullopt) << "at rest too long ago";
+}
+
+// Seconds of forty looks at so many open transactions, Dunlin at work in so many of them.
+std::optional<SignalSample> Look(CrowdingWatch& watch, int seconds, int64_t open, int beside) {
+  std::vector<SignalSample> samples;
+  for (int second = 0; second < seconds; ++second) {
+    samples.clear();
+    for (int look = 0; look < 40; ++look) watch.Note(open, look < beside);
+    watch.Report(samples);
+  }
+  return samples.empty() ? std::nullopt : std::optional(samples[0]);
+}
+
+TEST(CrowdingTest, WhatIsNormalIsLearnedWhileDunlinDoesLittleOnly) {
+  CrowdingWatch watch;
+  EXPECT_EQ(Look(watch, 5, 2, 40), std::nullopt);
+  EXPECT_EQ(Look(watch, 10, 2, 10)->baseline, 2);
+  const auto crowded = Look(watch, 60, 6, 40);
+  EXPECT_NEAR(crowded->value, 6, 0.01);
+  EXPECT_EQ(crowded->baseline, 2) << "however long it lasts";
+  EXPECT_GT(Look(watch, 30, 6, 10)->baseline, 5) << "the application itself has become busier";
+}
+
+TEST(CrowdingTest, LessIsNewsAtAnyTimeAndMoreIsForgottenWithinTwoSeconds) {
+  CrowdingWatch watch;
+  Look(watch, 10, 4, 10);
+  EXPECT_NEAR(Look(watch, 60, 1, 40)->baseline, 1, 0.1);
+  EXPECT_GT(Look(watch, 3, 9, 40)->value, 4);
+  EXPECT_NEAR(Look(watch, 2, 1, 40)->value, 1, 0.001);
 }
 
 }  // namespace

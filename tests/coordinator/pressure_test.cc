@@ -51,6 +51,31 @@ TEST(PressureTest, AFileMovesALimitOrSwitchesItOff) {
   EXPECT_EQ(pressures[0].ratio, 0.5);
 }
 
+TEST(PressureTest, ASlowdownIsHarmOfDunlinsOwnAndOnlyToOthers) {
+  const SignalBoard board = Board({{.kind = SignalKind::kProbeSlowdown, .value = 1.2}});
+  const auto pressures = EvaluateSignals(board, {.run_id = "r"});
+  EXPECT_THAT(Texts(pressures),
+              ElementsAre("one-row reads take 1.20 times as long for Dunlin's work (limit 1.25)"));
+  EXPECT_NEAR(pressures[0].ratio, 0.8, 1e-9) << "1 is no slowdown";
+  EXPECT_GT(pressures[0].settles, absl::Seconds(1));
+  EXPECT_THAT(EvaluateSignals(board, {.run_id = "r", .alone = true}), IsEmpty());
+}
+
+TEST(PressureTest, MoreTransactionsOpenAtOnceAreHarmOverWhatIsNormal) {
+  const auto pressure = [](double open, double normal) {
+    return EvaluateSignals(
+               Board({{.kind = SignalKind::kOpenTransactions, .value = open, .baseline = normal}}),
+               {.run_id = "r"})
+        .at(0);
+  };
+  EXPECT_EQ(pressure(2.8, 2).text,
+            "others have 2.8 transactions open at once (limit 2.7, normal is 2)");
+  EXPECT_NEAR(pressure(2.7, 2).ratio, 1, 1e-9);
+  EXPECT_EQ(pressure(2, 2).ratio, 0);
+  EXPECT_EQ(pressure(1, 2).ratio, 0);
+  EXPECT_LT(pressure(0.09, 0.01).ratio, 1) << "few are chance";
+}
+
 TEST(PressureTest, WhatCouldNeverBeReadHoldsNothingBackWhatWasLostOrIsNamedDoes) {
   const SignalSample unreadable{.kind = SignalKind::kReplicaLag, .not_measured = "role x may not"};
   EXPECT_THAT(EvaluateSignals(Board({unreadable}), {.run_id = "r"}), IsEmpty());

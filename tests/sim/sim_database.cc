@@ -8,6 +8,13 @@ namespace dunlin::testing {
 using coordinator::PaceLevel;
 using coordinator::SignalBoard;
 
+namespace {
+// A wait for one of the cores, over none.
+double Queue(double load, double cores) {
+  return load < 0.95 ? 1 / (1 - std::pow(load, cores)) : 20 + 100 * (load - 0.95);
+}
+}  // namespace
+
 void SimDatabase::Step(const PaceLevel& level) {
   // Short batches pay the fixed cost of a transaction more often: a tenth at 5 ms.
   const double batch = absl::ToDoubleSeconds(level.batch_time);
@@ -26,17 +33,33 @@ void SimDatabase::Step(const PaceLevel& level) {
   const double lag = lag_work_ / std::max({recent, 0.01, std::min(world_.replay, 1.0)});
 
   // Waiting for a core: as in a queue of so many servers, and behind whole batches once it is full.
-  const double load = used / world_.cores;
-  const double queue =
-      load < 0.95 ? 1 / (1 - std::pow(load, world_.cores)) : 20 + 100 * (load - 0.95);
-  const double behind_batches = std::max(0.0, load - 0.7) * asked * batch;
+  const auto probe_beside = [&](double shards) {
+    const double load = (world_.application + shards) / world_.cores;
+    return world_.calm_probe * Queue(load, world_.cores) +
+           std::max(0.0, load - 0.7) * shards * batch;
+  };
   SignalBoard board{.age = absl::Seconds(1)};
-  const double probe = world_.calm_probe * queue + behind_batches;
+  const double probe = probe_beside(asked);
+  const double at_rest = probe_beside(0);
+  slowdown_ = probe / at_rest;
+  constexpr int kReads = 40;
+  const int beside_batches =
+      level.shards > 0 ? static_cast<int>(std::ceil(kReads * level.duty)) : 0;
+  for (int read = 0; read < kReads; ++read) {
+    // All together as long as they are on the average.
+    const bool works = read < beside_batches;
+    const double more = works ? (probe - at_rest) * kReads / beside_batches : 0;
+    watch_.Note(absl::Seconds(at_rest + more), works);
+  }
+  std::vector<agent::SignalSample> slowdown;
+  watch_.Report(slowdown);
   typical_ = typical_ == 0 ? probe : 0.9 * typical_ + 0.1 * probe;
   board.samples.push_back({.kind = SignalKind::kProbeLatency,
                            .value = probe,
                            .baseline = world_.calm_probe,
                            .typical = typical_});
+  for (const agent::SignalSample& sample : slowdown)
+    board.samples.push_back({.kind = sample.kind, .value = sample.value});
   board.samples.push_back({.kind = SignalKind::kReplicaLag, .subject = "replica-1", .value = lag});
   measured_.push_back(board);
   if (measured_.size() > 2) measured_.pop_front();

@@ -4,6 +4,7 @@
 
 #include "absl/time/time.h"
 
+#include "agent/signals/slowdown.h"
 #include "coordinator/logic/pace_controller.h"
 
 namespace dunlin::testing {
@@ -31,10 +32,14 @@ class SimDatabase {
   // In rows of a warm shard's second at full speed.
   double work_done() const { return work_done_; }
   double last_work() const { return last_work_; }
+  // What a read took in the last second, over what it would have taken without Dunlin.
+  double slowdown() const { return slowdown_; }
 
  private:
   World world_;
   double typical_ = 0;
+  agent::SlowdownWatch watch_;
+  double slowdown_ = 1;
   double lag_work_ = 0;  // not yet replayed
   std::deque<double> produced_;
   double work_done_ = 0;
