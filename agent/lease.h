@@ -202,11 +202,19 @@ struct ForgetRun {
 struct LookForSchemaLocks {
   std::vector<std::string> tables;  // as in files
 };
+// Makes the store of the task the owner of the target.
+struct AdoptTarget {
+  std::string by, reason;
+};
+// Reads some runs of the ledger whole.
+struct ReadRuns {
+  std::vector<std::string> ids;
+};
 struct TargetTask {
   std::string id;
   std::string target;
   std::string store_id, store_name;
-  std::variant<ConfirmRuns, ForgetRun, LookForSchemaLocks> request;
+  std::variant<ConfirmRuns, ForgetRun, LookForSchemaLocks, AdoptTarget, ReadRuns> request;
 };
 struct ConfirmedRun {
   RunId id;
@@ -228,7 +236,27 @@ struct SchemaLock {
   std::string application_name;
 };
 using SchemaLocks = std::vector<SchemaLock>;
-using TargetTaskResult = std::variant<ConfirmedRuns, ForgottenRun, SchemaLocks, Problem>;
+struct AdoptedTarget {
+  struct Run {
+    std::string id, name, outcome;
+  };
+  std::string former_store_id, former_store_name;  // empty: it had none
+  std::vector<Run> runs;                           // an undo behind the run that it takes back
+};
+// A run as the ledger has it.
+struct LedgerRun {
+  std::string id, name, digest, definition, parameters_json, started_at;
+  std::string outcome;  // "open" or an outcome of the ledger
+  double finish_age_seconds = 0;
+  std::string undoes, supersedes, note;
+  int64_t task_epoch = 0, rows_left = 0, rows_total = 0, rows_changed = 0;
+  bool forgotten = false;
+};
+struct LedgerRuns {
+  std::vector<LedgerRun> runs;  // as many of those asked for as fit into an answer
+};
+using TargetTaskResult =
+    std::variant<ConfirmedRuns, ForgottenRun, SchemaLocks, AdoptedTarget, LedgerRuns, Problem>;
 struct TargetTaskAnswer {
   TargetIdentity from;  // without a system identifier: no server could be asked
   TargetTaskResult result;

@@ -247,6 +247,19 @@ absl::StatusOr<std::vector<pb::Agent>> Client::ListAgents() {
   return all;
 }
 
+absl::StatusOr<pb::Adoption> Client::AdoptTarget(const pb::AdoptTargetRequest& request) {
+  pb::AdoptTargetResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(fleet_, &pb::FleetService::Stub::AdoptTarget, request, response));
+  return response.adoption();
+}
+absl::StatusOr<pb::Adoption> Client::GetAdoption(const std::string& target) {
+  pb::GetAdoptionRequest request;
+  request.set_target(target);
+  pb::GetAdoptionResponse response;
+  DUNLIN_RETURN_IF_ERROR(Call(fleet_, &pb::FleetService::Stub::GetAdoption, request, response));
+  return response.adoption();
+}
+
 absl::StatusOr<std::vector<pb::QuarantinedRow>> Client::ListQuarantinedRows(
     const std::string& run) {
   std::vector<pb::QuarantinedRow> all;

@@ -41,6 +41,8 @@ class Client {
   absl::StatusOr<pb::Run> ApproveRun(const pb::ApproveRunRequest& request);
   absl::StatusOr<pb::Run> RedoRun(const pb::RedoRunRequest& request);
   absl::StatusOr<pb::Run> UndoRun(const pb::UndoRunRequest& request);
+  absl::StatusOr<pb::Adoption> AdoptTarget(const pb::AdoptTargetRequest& request);
+  absl::StatusOr<pb::Adoption> GetAdoption(const std::string& target);
   absl::StatusOr<pb::Run> ForgetRun(const pb::ForgetRunRequest& request);
   absl::StatusOr<std::vector<pb::Run>> PauseAllRuns(const pb::PauseAllRunsRequest& request);
   absl::StatusOr<std::vector<pb::Run>> ResumeAllRuns(const pb::ResumeAllRunsRequest& request);

@@ -9,7 +9,9 @@
 #include "cli/context.h"
 #include "cli/migration_files.h"
 
+#include "common/clock.h"
 #include "common/ids.h"
+#include "common/status_util.h"
 
 namespace dunlin::cli {
 
@@ -50,6 +52,9 @@ struct UndoOptions {
   bool wait = false;
 };
 int RunUndo(const GlobalOptions& global, const UndoOptions& options);
+// Exit 0 when it is done, also when nothing was there; 1 when it could not be; 3 when it takes
+// longer.
+int RunAdopt(const GlobalOptions& global, const std::string& target, const std::string& reason);
 int RunForget(const GlobalOptions& global, const std::string& run, const std::string& reason);
 struct BaselineOptions {
   std::string folder = "db/data_migrations";
@@ -125,6 +130,21 @@ int StartFiles(Client& client, const GlobalOptions& global, const StartOptions& 
 std::string Reach(const GlobalOptions& global);
 // A run as a command answers it: two lines, or an object.
 void PrintRun(const GlobalOptions& global, const pb::Run& run);
+
+// Asks again for a while when the agent is this process's own and has not registered yet.
+template <typename Ask>
+auto AskWhenAgentIsThere(const Connection& connection, Ask ask) {
+  constexpr absl::Duration kWait = absl::Seconds(10);
+  Clock& clock = SystemClock();
+  const absl::Duration until = clock.Monotonic() + kWait;
+  auto answer = ask();
+  while (dunlin::ReasonOf(answer.status()) == "NO_AGENT" && connection.local_agent != nullptr &&
+         clock.Monotonic() < until) {
+    clock.SleepFor(absl::Milliseconds(100), {});
+    answer = ask();
+  }
+  return answer;
+}
 
 // A command with its request id; the reason is for the log of events.
 template <typename Request>

@@ -276,6 +276,19 @@ void AddLife(CLI::App& app, Everything& all) {
   forget->callback(
       [&all] { all.chosen = [&all] { return RunForget(all.global, all.run, all.reason); }; });
 
+  CLI::App* adopt = AddCommand(app, "adopt",
+                               "take a target over from its ledger: the store was lost, another "
+                               "drove it before (also `dunlin "
+                               "local`), or the database was restored. Nothing of the former store "
+                               "commits there from then on; "
+                               "unfinished runs are PAUSED",
+                               "dunlin adopt orders --reason 'from local to coordinators'");
+  adopt->add_option("TARGET", all.run, "as the agents name it")->required();
+  adopt->add_option("--reason", all.reason, "why, for the record here and in the target")
+      ->required();
+  adopt->callback(
+      [&all] { all.chosen = [&all] { return RunAdopt(all.global, all.run, all.reason); }; });
+
   CLI::App* baseline = AddCommand(
       app, "baseline",
       "record the migrations of a folder up to a version as done elsewhere, without running them: "

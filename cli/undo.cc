@@ -64,7 +64,7 @@ int RunForget(const GlobalOptions& global, const std::string& run, const std::st
   Client& client = *connection->client;
   auto request = MakeCommand<pb::ForgetRunRequest>(global, reason);
   request.set_run(run);
-  auto forgotten = client.ForgetRun(request);
+  auto forgotten = AskWhenAgentIsThere(*connection, [&] { return client.ForgetRun(request); });
   Clock& clock = SystemClock();
   const absl::Duration until = clock.Monotonic() + kWaitForForgetting;
   while (forgotten.ok() && !forgotten->has_forget_time() && clock.Monotonic() < until) {

@@ -39,6 +39,9 @@ inline constexpr const char* kMutants[] = {
     "images_of_unchanged_rows",    // are kept too
     "restore_what_was_changed",    // since, by the application
     "image_gone_without_its_row",  // though the row could not be written
+    // Another store adopts the target
+    "adopt_keeps_shards",  // under their ids
+    "task_of_any_store",   // a task does not compare whose the target is
     // Leases and the store (agent/control/, coordinator/)
     "lease_by_agent_clock",        // counted from the answer on, and revived by a late heartbeat
     "rpc_without_lease",           // neither lease id nor epoch of a report is compared

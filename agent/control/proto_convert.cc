@@ -224,6 +224,14 @@ absl::StatusOr<TargetTask> FromProto(const pb::TargetTask& task) {
       out.request = LookForSchemaLocks{.tables = {tables.begin(), tables.end()}};
       return out;
     }
+    case pb::TargetTask::kAdoptTarget:
+      out.request = AdoptTarget{.by = task.adopt_target().operator_name(),
+                                .reason = task.adopt_target().reason()};
+      return out;
+    case pb::TargetTask::kReadRuns:
+      out.request =
+          ReadRuns{.ids = {task.read_runs().run_ids().begin(), task.read_runs().run_ids().end()}};
+      return out;
     case pb::TargetTask::REQUEST_NOT_SET:
       break;
   }
@@ -308,6 +316,36 @@ void ToProto(const TaskResult& result, pb::CompleteTaskRequest* out) {
   }
 }
 
+void ToProto(const AdoptedTarget& adopted, pb::AdoptTargetResult* out) {
+  out->set_former_store_id(adopted.former_store_id);
+  out->set_former_store_name(adopted.former_store_name);
+  for (const AdoptedTarget::Run& run : adopted.runs) {
+    pb::AdoptTargetResult::Run* to = out->add_runs();
+    to->set_run_id(run.id);
+    to->set_migration(run.name);
+    to->set_outcome(run.outcome);
+  }
+}
+
+void ToProto(const LedgerRun& run, pb::ReadRunsResult::Run* out) {
+  out->set_run_id(run.id);
+  out->set_migration(run.name);
+  out->set_digest(run.digest);
+  out->set_definition(run.definition);
+  out->set_parameters(run.parameters_json);
+  out->set_started_at(run.started_at);
+  out->set_outcome(run.outcome);
+  out->set_finish_age_seconds(run.finish_age_seconds);
+  out->set_undoes_run_id(run.undoes);
+  out->set_supersedes(run.supersedes);
+  out->set_note(run.note);
+  out->set_task_epoch(run.task_epoch);
+  out->set_rows_left(run.rows_left);
+  out->set_rows_total(run.rows_total);
+  out->set_rows_changed(run.rows_changed);
+  out->set_forgotten(run.forgotten);
+}
+
 void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out) {
   if (const auto* confirmed = std::get_if<ConfirmedRuns>(&result)) {
     out->mutable_confirm_runs()->set_truncated(confirmed->truncated);
@@ -328,6 +366,11 @@ void ToProto(const TargetTaskResult& result, pb::CompleteTargetTaskRequest* out)
       to->set_pid(lock.pid);
       to->set_application_name(lock.application_name);
     }
+  } else if (const auto* adopted = std::get_if<AdoptedTarget>(&result)) {
+    ToProto(*adopted, out->mutable_adopt_target());
+  } else if (const auto* read = std::get_if<LedgerRuns>(&result)) {
+    out->mutable_read_runs();
+    for (const LedgerRun& run : read->runs) ToProto(run, out->mutable_read_runs()->add_runs());
   } else if (const auto* problem = std::get_if<Problem>(&result)) {
     ToProto(*problem, out->mutable_problem());
   }

@@ -33,7 +33,10 @@ std::optional<Problem> OwnedByAnother(const pg::Result& owner, const RunSpec& ru
           "target ", run.target,
           " belongs to another store: ", owner.rows[0][1].value_or("unnamed"), " (",
           *owner.rows[0][0], "); this one is ", run.store_name, " (", run.store_id,
-          "). Two stores on one target would run migrations twice: drive this one from there")};
+          "). Two stores on one target would run migrations twice, so nothing is done here: drive "
+          "this one from there; or, when that store is lost or given up, take the target over: "
+          "dunlin adopt ",
+          run.target, " --reason WHY")};
 }
 
 // {"name": "value"}; values come from --set, so they are escaped by the server's own rules of JSON.
@@ -203,6 +206,7 @@ std::string LedgerSql(absl::string_view role) {
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.run", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.shard", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON dunlin.quarantine", to);
+    absl::StrAppend(&sql, "GRANT SELECT, INSERT ON dunlin.adoption", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE ON dunlin.pace", to);
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, DELETE ON dunlin.before_image", to);
     absl::StrAppend(&sql,

@@ -56,7 +56,12 @@ std::string MutateLedgerSql(std::string sql) {
             "NULL;");
   }
   if (DUNLIN_MUTANT("finalize_unfenced")) {
-    Replace(sql, 1, "WHERE r.id = p_run AND r.task_epoch < p_task_epoch;", "WHERE r.id = p_run;");
+    Replace(sql, 1, " AND r.task_epoch < p_task_epoch;", ";");
+  }
+  if (DUNLIN_MUTANT("task_of_any_store"))
+    Replace(sql, 1, " AND r.store_id = p_store AND r.task", " AND r.task");
+  if (DUNLIN_MUTANT("adopt_keeps_shards")) {
+    Replace(sql, 1, "SET id = md5(s.id::text || p_store::text)::uuid, epoch", "SET epoch");
   }
   if (DUNLIN_MUTANT("retry_unfenced")) Replace(sql, 1, " OR v_run.task_epoch <> p_task_epoch", "");
   if (DUNLIN_MUTANT("budget_not_spent")) {

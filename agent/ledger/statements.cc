@@ -175,7 +175,8 @@ const pg::Statement kRunById{"d_run_by_id", R"sql(
 SELECT digest, outcome, store_id, system_identifier, timeline, rows_total FROM dunlin.run WHERE id = $1::uuid)sql"};
 
 const pg::Statement kRunOutcomes{"d_run_outcomes", R"sql(
-SELECT id, coalesce(outcome, 'open'), extract(epoch FROM clock_timestamp() - finished_at)::double precision
+SELECT id, coalesce(outcome, 'open'),
+  coalesce(extract(epoch FROM clock_timestamp() - finished_at), 0)::double precision
 FROM dunlin.run ORDER BY started_at DESC LIMIT $1::int)sql"};
 
 const pg::Statement kOtherRunOfName{"d_other_run_of_name", R"sql(
@@ -219,7 +220,23 @@ const pg::Statement kLeftByUndo{"d_left_by_undo", R"sql(
 SELECT (SELECT count(*) FROM dunlin.before_image WHERE run = $1::uuid), relation, key
 FROM dunlin.before_image WHERE run = $1::uuid ORDER BY relation, step, key LIMIT $2::int)sql"};
 
-const pg::Statement kForget{"d_forget", "SELECT dunlin.forget($1::uuid)"};
+const pg::Statement kForget{"d_forget", "SELECT dunlin.forget($1::uuid, $2::uuid)"};
+const pg::Statement kNoteLeft{"d_note_left", R"sql(
+UPDATE dunlin.run SET rows_left = $2::bigint WHERE id = $1::uuid AND rows_left <> $2::bigint)sql"};
+
+const pg::Statement kAdopt{"d_adopt", R"sql(
+SELECT former_id, coalesce(former_name, '') FROM dunlin.adopt($1::uuid, $2, $3, $4))sql"};
+// An undo behind the run that it takes back.
+const pg::Statement kRunList{"d_run_list", R"sql(
+SELECT id, name, coalesce(outcome, 'open') FROM dunlin.run ORDER BY undoes IS NOT NULL, started_at, id LIMIT $1::int)sql"};
+const pg::Statement kReadRuns{"d_read_runs", R"sql(
+SELECT r.id, r.name, r.digest, convert_from(r.definition, 'UTF8'), r.parameters, r.started_at,
+  coalesce(r.outcome, 'open'), coalesce(extract(epoch FROM clock_timestamp() - r.finished_at), 0)::double precision,
+  coalesce(r.undoes::text, ''), r.supersedes, r.note, r.task_epoch, r.rows_left, r.forgotten_at IS NOT NULL,
+  r.rows_total,
+  coalesce((SELECT sum(s.rows_changed) FROM dunlin.shard s WHERE s.run = r.id), r.rows_changed, 0)::bigint
+FROM dunlin.run r WHERE r.id = ANY ($1::uuid[]) ORDER BY r.undoes IS NOT NULL, r.started_at, r.id)sql"};
+
 const pg::Statement kImagePages{"d_image_pages", R"sql(
 SELECT pg_relation_size('dunlin.before_image') / current_setting('block_size')::bigint)sql"};
 // A part of the table at a time, by its pages: each is read once, whatever other runs have in it.
@@ -236,10 +253,11 @@ const pg::Statement kOpenRunOfName{"d_open_run_of_name", R"sql(
 SELECT id FROM dunlin.run
 WHERE name = $1 AND outcome IS DISTINCT FROM 'superseded' AND outcome IS DISTINCT FROM 'undone' FOR UPDATE)sql"};
 
-const pg::Statement kBeginTask{"d_begin_task", "SELECT dunlin.begin_task($1::uuid, $2::bigint)"};
+const pg::Statement kBeginTask{"d_begin_task",
+                               "SELECT dunlin.begin_task($1::uuid, $2::uuid, $3::bigint)"};
 
 const pg::Statement kBeginPlan{"d_begin_plan",
-                               "SELECT dunlin.begin_plan($1::uuid, $2::bigint, $3::int)"};
+                               "SELECT dunlin.begin_plan($1::uuid, $2::uuid, $3::bigint, $4::int)"};
 
 const pg::Statement kInsertShard{"d_insert_shard", R"sql(
 INSERT INTO dunlin.shard (id, run, step, relation, lower, upper, collations, rows_total)

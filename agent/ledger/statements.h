@@ -41,8 +41,8 @@ extern const pg::Statement kLockShardsOfRun;
 extern const pg::Statement kAnyBatchOfRun;  // run → whether a batch changed anything
 extern const pg::Statement kDropShardsOfRun;
 extern const pg::Statement kDropQuarantineOfRun;
-extern const pg::Statement kSupersedeRun, kBaselineRun, kUndoRun, kLeftByUndo, kForget, kImagePages,
-    kForgetImages, kInsertDoneShard, kKeptColumn;
+extern const pg::Statement kSupersedeRun, kBaselineRun, kUndoRun, kLeftByUndo, kForget, kNoteLeft,
+    kAdopt, kRunList, kReadRuns, kImagePages, kForgetImages, kInsertDoneShard, kKeptColumn;
 extern const pg::Statement kBeginTask;
 extern const pg::Statement kBeginPlan;
 extern const pg::Statement kInsertShard;

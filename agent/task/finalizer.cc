@@ -54,7 +54,10 @@ absl::Status TellWhatIsLeft(const TaskContext& context, pg::Connection& connecti
     result.some_left.push_back(
         absl::StrCat(left.Text(row, 1), " (", absl::StrJoin(key->Reveal(), ", "), ")"));
   }
-  return absl::OkStatus();
+  // For a store that adopts the target, when they may be forgotten.
+  return connection
+      .Execute(sql::kNoteLeft, {context.run.id.value(), absl::StrCat(result.rows_left)})
+      .status();
 }
 
 // Take back whatever the transaction did; the failure that led here matters more than this one's.
@@ -82,8 +85,9 @@ TaskResult RunFinalize(const TaskContext& context) {
   // begin_task keeps other tasks out, the shard locks every batch.
   auto begun = connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   if (!begun.ok()) return ResultFromStatus(begun.status(), doing);
-  auto fenced = connection.Execute(
-      sql::kBeginTask, {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())});
+  auto fenced =
+      connection.Execute(sql::kBeginTask, {context.run.id.value(), context.run.store_id,
+                                           absl::StrCat(context.task.task_epoch.value())});
   if (!fenced.ok()) return Abandon(connection, ResultFromStatus(fenced.status(), doing));
   auto locked = connection.Execute(sql::kLockShardsOfRun, {context.run.id.value()});
   if (!locked.ok()) return Abandon(connection, ResultFromStatus(locked.status(), doing));

@@ -128,9 +128,10 @@ absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context,
                                                     const TargetIdentity& identity) {
   const std::string run = context.run.id.value();
   std::vector<pg::Command> commands;
-  commands.push_back({.statement = sql::kBeginPlan,
-                      .parameters = {run, absl::StrCat(context.task.task_epoch.value()),
-                                     absl::StrCat(context.task.step)}});
+  commands.push_back(
+      {.statement = sql::kBeginPlan,
+       .parameters = {run, context.run.store_id, absl::StrCat(context.task.task_epoch.value()),
+                      absl::StrCat(context.task.step)}});
   for (const PlannedShard& shard : plan.shards) {
     pg::Command insert{
         .statement = shard.nothing_to_do ? sql::kInsertDoneShard : sql::kInsertShard,
@@ -159,13 +160,14 @@ absl::StatusOr<std::vector<LedgerShard>> InsertPlan(const TaskContext& context,
 absl::StatusOr<std::vector<LedgerShard>> TakeOverEarlierPlan(const TaskContext& context,
                                                              pg::Connection& connection) {
   std::vector<pg::Result> results;
-  DUNLIN_RETURN_IF_ERROR(RunTransaction(
-      connection,
-      {{.statement = sql::kBeginTask,
-        .parameters = {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())}},
-       {.statement = sql::kShardsOfRun,
-        .parameters = {context.run.id.value(), absl::StrCat(context.task.step)}}},
-      &results));
+  DUNLIN_RETURN_IF_ERROR(
+      RunTransaction(connection,
+                     {{.statement = sql::kBeginTask,
+                       .parameters = {context.run.id.value(), context.run.store_id,
+                                      absl::StrCat(context.task.task_epoch.value())}},
+                      {.statement = sql::kShardsOfRun,
+                       .parameters = {context.run.id.value(), absl::StrCat(context.task.step)}}},
+                     &results));
   return DecodeLedgerShards(results.back());
 }
 

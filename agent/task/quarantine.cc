@@ -27,7 +27,7 @@ absl::Status BeginAndAccept(const TaskContext& context, pg::Connection& connecti
   const std::string run = context.run.id.value();
   std::vector<pg::Command> commands = {
       {.statement = sql::kBeginTask,
-       .parameters = {run, absl::StrCat(context.task.task_epoch.value())}}};
+       .parameters = {run, context.run.store_id, absl::StrCat(context.task.task_epoch.value())}}};
   for (const Acceptance& accept : context.task.accept) {
     commands.push_back({.statement = sql::kAcceptQuarantined,
                         .parameters = {run, pg::EncodeTextArray({accept.quarantine_id}), accept.by,

@@ -41,7 +41,8 @@ TaskResult RunReconcile(const TaskContext& context) {
   const absl::Status committed = RunTransaction(
       connection,
       {{.statement = sql::kBeginTask,
-        .parameters = {context.run.id.value(), absl::StrCat(context.task.task_epoch.value())}},
+        .parameters = {context.run.id.value(), context.run.store_id,
+                       absl::StrCat(context.task.task_epoch.value())}},
        {.statement = sql::kShardsOfRun, .parameters = {context.run.id.value(), "-1"}}},
       &results);
   if (!committed.ok()) return ResultFromStatus(committed, doing);

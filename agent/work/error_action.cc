@@ -25,7 +25,8 @@ ErrorAction ClassifyError(const absl::Status& status) {
     return ErrorAction::kBisect;
   }
   if (in_class("42") || in_class("0A") || in_class("3F") || in_class("3D") || in_class("28") ||
-      state == "DN007" || in_class("54") || in_class("2B") || in_class("0L") || in_class("0P")) {
+      state == "DN007" || state == "DN009" || in_class("54") || in_class("2B") || in_class("0L") ||
+      in_class("0P")) {
     return ErrorAction::kFailRun;
   }
   if (status.code() == absl::StatusCode::kUnavailable) return ErrorAction::kReconnect;

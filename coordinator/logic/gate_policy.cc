@@ -112,7 +112,7 @@ GateDecision ByTheTargetsWord(const GateFacts& facts) {
         ": was the database restored or replaced? Look, then bring the coordinator in line with "
         "it: "
         "dunlin adopt ",
-        facts.target);
+        facts.target, " --reason WHY");
   }
   return decision;
 }

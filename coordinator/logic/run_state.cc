@@ -63,6 +63,7 @@ constexpr Edge kEdges[] = {
     {kFailed, kPending, "an operator resumed it"},
     {kFailed, kCancelling, "an operator cancelled it"},
     {kPaused, kFinished, "the ledger says that it is finished"},
+    {kCancelled, kFinished, "the ledger says that it is finished"},
     {kFailed, kCancelled, "its file was replaced"},
     {kFailed, kFinished, "the finish row was being written"},
     // A finish is for ever but where the target itself lost it.

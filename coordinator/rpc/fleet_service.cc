@@ -18,6 +18,21 @@ class FleetServiceImpl final : public pb::FleetService::Service {
     });
   }
 
+  grpc::Status AdoptTarget(grpc::ServerContext* context, const pb::AdoptTargetRequest* request,
+                           pb::AdoptTargetResponse* response) override {
+    return Serve(context, "AdoptTarget", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.AdoptTarget(*request, CallerOf(*context)));
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status GetAdoption(grpc::ServerContext* context, const pb::GetAdoptionRequest* request,
+                           pb::GetAdoptionResponse* response) override {
+    return Serve(context, "GetAdoption", *request, [&]() -> absl::Status {
+      DUNLIN_ASSIGN_OR_RETURN(*response, store_.GetAdoption(*request));
+      return absl::OkStatus();
+    });
+  }
+
  private:
   Store& store_;
 };

@@ -261,6 +261,17 @@ absl::Status CheckRequest(const pb::LookForSchemaLocksRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRequest(const pb::AdoptTargetRequest& request) {
+  DUNLIN_RETURN_IF_ERROR(CheckCommand(request));
+  DUNLIN_RETURN_IF_ERROR(CheckText("reason", request.reason(), kMaxReasonBytes, true));
+  return CheckText("target", request.target(), kMaxNameBytes, true);
+}
+
+absl::Status CheckRequest(const pb::GetAdoptionRequest& request) {
+  DUNLIN_RETURN_IF_ERROR(CheckBounds(request));
+  return CheckText("target", request.target(), kMaxNameBytes, true);
+}
+
 absl::Status CheckRequest(const agent_pb::RegisterAgentRequest& request) {
   DUNLIN_RETURN_IF_ERROR(CheckBounds(request));
   DUNLIN_RETURN_IF_ERROR(CheckText("name", request.name(), kMaxNameBytes, true));

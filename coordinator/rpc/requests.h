@@ -55,6 +55,8 @@ absl::Status CheckRequest(const pb::ResolveTargetsRequest& request);
 absl::Status CheckRequest(const pb::CheckGateRequest& request);
 absl::Status CheckRequest(const pb::BaselineMigrationRequest& request);
 absl::Status CheckRequest(const pb::LookForSchemaLocksRequest& request);
+absl::Status CheckRequest(const pb::AdoptTargetRequest& request);
+absl::Status CheckRequest(const pb::GetAdoptionRequest& request);
 absl::Status CheckRequest(const agent_pb::RegisterAgentRequest& request);
 absl::Status CheckRequest(const agent_pb::AcquireLeasesRequest& request);
 absl::Status CheckRequest(const agent_pb::HeartbeatRequest& request);

@@ -155,6 +155,42 @@ const S kOpenUndoOf{"s_open_undo_of", R"sql(
 SELECT id FROM dunlin_store.run WHERE follows = $1::uuid AND kind = 'undo' AND state <> 'FINISHED' AND NOT void)sql"};
 const S kMarkForgotten{"s_mark_forgotten", R"sql(
 UPDATE dunlin_store.run SET forgotten_at = clock_timestamp() WHERE id = $1::uuid AND forgotten_at IS NULL)sql"};
+const S kBeginAdoption{"s_begin_adoption", R"sql(
+INSERT INTO dunlin_store.adoption (target, operator_name, reason, peer) VALUES ($1, $2, $3, $4)
+ON CONFLICT (target) DO UPDATE SET operator_name = $2, reason = $3, peer = $4, asked_at = clock_timestamp(),
+  former_store_id = '', former_store_name = '', pending = '{}', runs_learned = 0, error = '', done_at = NULL)sql"};
+const S kLockAdoption{"s_lock_adoption", R"sql(
+SELECT operator_name, reason, peer, former_store_name, pending::text[] FROM dunlin_store.adoption WHERE target = $1
+FOR UPDATE)sql"};
+const S kSetFormerStore{"s_set_former_store", R"sql(
+UPDATE dunlin_store.adoption SET former_store_id = $2, former_store_name = $3 WHERE target = $1)sql"};
+const S kSetPending{
+    "s_set_pending",
+    "UPDATE dunlin_store.adoption SET pending = $2::text[]::uuid[] WHERE target = $1"};
+const S kCountLearned{
+    "s_count_learned",
+    "UPDATE dunlin_store.adoption SET runs_learned = runs_learned + $2::bigint WHERE target = $1"};
+const S kEndAdoption{"s_end_adoption", R"sql(
+UPDATE dunlin_store.adoption SET error = $2, done_at = clock_timestamp() WHERE target = $1)sql"};
+const S kReadAdoption{"s_read_adoption", R"sql(
+SELECT operator_name, reason, former_store_id, former_store_name, runs_learned, error, done_at IS NOT NULL
+FROM dunlin_store.adoption WHERE target = $1)sql"};
+const S kAllRunsOfTarget{"s_all_runs_of_target",
+                         "SELECT id, void FROM dunlin_store.run WHERE target = $1 ORDER BY id"};
+// What it supersedes gives it its place, known here or not.
+const S kInsertAdoptedRun{"s_insert_adopted_run", R"sql(
+INSERT INTO dunlin_store.run (id, migration, target, digest, definition, parameters, state, operator_name, steps,
+  concurrency_limit, rows_per_second, batch_time_ms, pause_ms, place, supersedes, critical, kind, follows, note,
+  created_at, started_at, finished_at, task_epoch, rows_left, forgotten_at, rows_total, reconcile_due)
+VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, $7, $8, $9::int, $10::int, $11::bigint, $12::bigint,
+  $13::bigint,
+  coalesce((SELECT o.place FROM dunlin_store.run o WHERE o.migration = $14 AND o.target = $3 LIMIT 1),
+           split_part(CASE WHEN $14 = '' THEN $2 ELSE $14 END, '_', 1)),
+  $14, $15::boolean, $16, (SELECT f.id FROM dunlin_store.run f WHERE f.id::text = $17), $18,
+  $19::timestamptz, $19::timestamptz,
+  CASE WHEN $7 <> 'PAUSED' THEN clock_timestamp() - $20::double precision * interval '1 second' END,
+  $21::bigint, $22::bigint, CASE WHEN $23::boolean THEN clock_timestamp() END, $24::bigint, $7 = 'PAUSED')
+ON CONFLICT DO NOTHING RETURNING id)sql"};
 const S kMarkVoid{"s_mark_void", "UPDATE dunlin_store.run SET void = true WHERE id = $1::uuid"};
 const S kMarkConfirmed{"s_mark_confirmed", R"sql(
 UPDATE dunlin_store.run SET confirmed = CASE kind WHEN 'baseline' THEN 'baseline' WHEN 'undo' THEN 'undone' ELSE 'finished' END, confirmed_at = clock_timestamp(),

@@ -19,6 +19,9 @@ extern const pg::Statement kRunFacts, kAgentsOfTarget;
 extern const pg::Statement kWaitFacts, kStandIn, kEarlierUnfinished, kSupersededBy, kWhatReplaced,
     kMarkVoid, kNewestRunBeside, kStartedWith, kApproval, kApprove, kRunsToPause,
     kRunsPausedWithAll, kTellLeft, kUndoOf, kOpenUndoOf, kMarkForgotten, kMarkConfirmed;
+// taking a target over
+extern const pg::Statement kBeginAdoption, kLockAdoption, kSetFormerStore, kSetPending,
+    kCountLearned, kEndAdoption, kReadAdoption, kAllRunsOfTarget, kInsertAdoptedRun;
 // gates and what is asked of targets
 extern const pg::Statement kRunsOfName, kGateFacts, kLocalLedger, kLocalOutcome, kBeginToTell,
     kClaimNotices, kMarkProgress, kNoteTold, kAskTarget, kAskTargetAnew, kGrantTargetTasks,

@@ -98,6 +98,11 @@ class Store {
                                               const Caller& caller);
   absl::StatusOr<pb::ForgetRunResponse> ForgetRun(const pb::ForgetRunRequest& request,
                                                   const Caller& caller);
+  // Idempotent by request id. Errors: FAILED_PRECONDITION no agent of the target is connected.
+  absl::StatusOr<pb::AdoptTargetResponse> AdoptTarget(const pb::AdoptTargetRequest& request,
+                                                      const Caller& caller);
+  // NOT_FOUND: never asked for.
+  absl::StatusOr<pb::GetAdoptionResponse> GetAdoption(const pb::GetAdoptionRequest& request);
   absl::StatusOr<pb::PauseAllRunsResponse> PauseAllRuns(const pb::PauseAllRunsRequest& request,
                                                         const Caller& caller);
   absl::StatusOr<pb::ResumeAllRunsResponse> ResumeAllRuns(const pb::ResumeAllRunsRequest& request,
@@ -208,6 +213,14 @@ class Store {
   // Takes the latest server of a target down; a failover revokes the leases of its runs and marks
   // them for reconcile. A transaction of its own, since it locks all of them.
   absl::Status NoteTarget(const agent_pb::TargetIdentity& seen);
+  absl::Status ApplyAdopted(Transaction& tx, const std::string& target,
+                            const agent_pb::CompleteTargetTaskRequest& answer);
+  absl::Status ApplyReadRuns(Transaction& tx, const std::string& target,
+                             const agent_pb::CompleteTargetTaskRequest& answer);
+  // The next of `pending`; none: the adoption is done.
+  absl::Status AskForRuns(Transaction& tx, const std::string& target,
+                          const std::vector<std::string>& pending);
+  static absl::Status ReadAdoption(Transaction& tx, const std::string& target, pb::Adoption* out);
   absl::Status ApplyForgotten(Transaction& tx, const std::string& run_id,
                               const agent_pb::CompleteTargetTaskRequest& answer);
   absl::Status GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,

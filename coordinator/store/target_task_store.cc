@@ -109,6 +109,8 @@ absl::Status Store::CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest
     agent_pb::TargetTask asked;
     if (!asked.ParseFromString(absl::HexStringToBytes(task.Text(0, 2))))
       return absl::DataLossError("a question to a target cannot be read");
+    if (asked.has_adopt_target()) DUNLIN_RETURN_IF_ERROR(ApplyAdopted(tx, target, request));
+    if (asked.has_read_runs()) DUNLIN_RETURN_IF_ERROR(ApplyReadRuns(tx, target, request));
     if (asked.has_forget_run())
       DUNLIN_RETURN_IF_ERROR(ApplyForgotten(tx, asked.forget_run().run_id(), request));
     if (request.has_problem()) {

@@ -66,7 +66,8 @@ absl::StatusOr<pb::ForgetRunResponse> Store::ForgetRun(const pb::ForgetRunReques
                             absl::StrCat("See that: dunlin show ", undo.Text(0, 0)));
         }
         DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WaitForAgent(tx, run.target));
-        if (!wait.sentence.empty()) return absl::FailedPreconditionError(wait.sentence);
+        if (!wait.sentence.empty())
+          return WithReason(absl::FailedPreconditionError(wait.sentence), "NO_AGENT");
         DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "forget_asked",
                                          .actor = request.operator_name(),
                                          .reason = request.reason(),

@@ -75,6 +75,14 @@ TEST_F(OutcomeTest, I3_ABatchOfTheFormerRunCannotCommitBehindARedo) {
   EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n <> 0"), 10);
 }
 
+TEST_F(OutcomeTest, AGatesQuestionIsAnsweredWhileARunIsOpen) {
+  WorkAll();
+  const TargetTaskAnswer answer = RunTargetTask({.id = "x", .target = "app"}, *sessions_, {});
+  ASSERT_TRUE(std::holds_alternative<ConfirmedRuns>(answer.result));
+  ASSERT_EQ(std::get<ConfirmedRuns>(answer.result).runs.size(), 1u);
+  EXPECT_EQ(std::get<ConfirmedRuns>(answer.result).runs[0].outcome, "open");
+}
+
 TEST_F(OutcomeTest, ABaselineIsARecordWithItsReasonAndKeepsOthersFromRunningIt) {
   ASSERT_TRUE(std::holds_alternative<BaselineResult>(Baseline()));
   ASSERT_TRUE(std::holds_alternative<BaselineResult>(Baseline())) << "again: the same";

@@ -256,7 +256,8 @@ TEST_F(UndoTest, ForgettingKeepsTheRecord) {
   UseItems("n int", "UPDATE items SET n = 1 WHERE :batch", "{keep: [n]}");
   Exec("INSERT INTO items SELECT g, 0 FROM generate_series(1, 500) g");
   WorkAll();
-  const TargetTask forget{.id = "x", .target = "app", .request = ForgetRun{.run = run_.id}};
+  const TargetTask forget{
+      .id = "x", .target = "app", .store_id = run_.store_id, .request = ForgetRun{.run = run_.id}};
   auto answer = RunTargetTask(forget, *sessions_, {});
   EXPECT_TRUE(std::holds_alternative<Problem>(answer.result)) << "not of a run that is not over";
   EXPECT_EQ(Images(), 500);
@@ -280,7 +281,8 @@ TEST_F(UndoTest, ForgettingAndUndoExcludeEachOther) {
   UseItems("n int", "UPDATE items SET n = 1 WHERE :batch", "{keep: [n]}");
   Exec("INSERT INTO items SELECT g, 0 FROM generate_series(1, 500) g");
   Finish();
-  const TargetTask forget{.id = "x", .target = "app", .request = ForgetRun{.run = run_.id}};
+  const TargetTask forget{
+      .id = "x", .target = "app", .store_id = run_.store_id, .request = ForgetRun{.run = run_.id}};
   const Definition applied = definition_;
   const RunSpec former = run_;
   BeginUndo();
@@ -298,7 +300,8 @@ TEST_F(UndoTest, ForgettingAndUndoExcludeEachOther) {
   run_.id = RunId(MakeUuid());
   task_epoch_ = 0;
   Finish();
-  const TargetTask again{.id = "y", .target = "app", .request = ForgetRun{.run = run_.id}};
+  const TargetTask again{
+      .id = "y", .target = "app", .store_id = run_.store_id, .request = ForgetRun{.run = run_.id}};
   ASSERT_TRUE(std::holds_alternative<ForgottenRun>(RunTargetTask(again, *sessions_, {}).result));
   BeginUndo();
   ASSERT_TRUE(std::holds_alternative<PreflightResult>(Task(TaskKind::kPreflight)));

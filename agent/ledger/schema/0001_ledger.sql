@@ -12,6 +12,17 @@ CREATE TABLE IF NOT EXISTS dunlin.meta (
 );
 INSERT INTO dunlin.meta (ledger_version) VALUES (1) ON CONFLICT DO NOTHING;
 
+-- When another store took this target over, who said so, and why.
+CREATE TABLE IF NOT EXISTS dunlin.adoption (
+  adopted_at timestamptz PRIMARY KEY DEFAULT clock_timestamp(),
+  former_store_id uuid,
+  former_store_name text,
+  store_id uuid NOT NULL,
+  store_name text NOT NULL,
+  adopted_by text NOT NULL,
+  reason text NOT NULL
+);
+
 -- Kept for ever.
 CREATE TABLE IF NOT EXISTS dunlin.run (
   id uuid PRIMARY KEY,
@@ -31,6 +42,7 @@ CREATE TABLE IF NOT EXISTS dunlin.run (
   soak interval NOT NULL DEFAULT '7 days',  -- what require() asks for unless told otherwise
   note text NOT NULL DEFAULT '',  -- of a baseline: who said so, and why
   undoes uuid REFERENCES dunlin.run (id),  -- the run that this one takes back
+  rows_left bigint NOT NULL DEFAULT 0,     -- of an undo: what it did not put back
   forgotten_at timestamptz,  -- since then its before-images and shards are dropped; it cannot be undone
   rows_done bigint, rows_changed bigint  -- what its shards said, when they are forgotten
 );
@@ -184,13 +196,13 @@ $check_images$;
 
 -- Drops the shards of a run that is over, and takes note that its before-images go too: from then on it cannot be undone.
 -- Answers how many shards, or raises DN008. An undo begins by changing the run's row, and waits for the lock here.
-CREATE OR REPLACE FUNCTION dunlin.forget(p_run uuid)
+CREATE OR REPLACE FUNCTION dunlin.forget(p_run uuid, p_store uuid)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS $forget$
 DECLARE
   v_run record;
   v_shards bigint;
 BEGIN
-  SELECT r.outcome INTO v_run FROM dunlin.run r WHERE r.id = p_run FOR NO KEY UPDATE;
+  SELECT r.outcome INTO v_run FROM dunlin.run r WHERE r.id = p_run AND r.store_id = p_store FOR NO KEY UPDATE;
   IF NOT FOUND OR v_run.outcome IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'DN008', MESSAGE = 'the run is not over in the ledger, so it needs its shards and before-images';
   END IF;
@@ -209,27 +221,58 @@ BEGIN
 END
 $forget$;
 
--- First statement of plan, finalize and reconcile: locks the run and raises its task epoch, or raises DN003.
-CREATE OR REPLACE FUNCTION dunlin.begin_task(p_run uuid, p_task_epoch bigint)
+-- First statement of plan, finalize and reconcile: locks the run and raises its task epoch, or raises DN003; DN009 when another
+-- store has adopted the target, compared on the row that is locked: it may have been a moment ago.
+CREATE OR REPLACE FUNCTION dunlin.begin_task(p_run uuid, p_store uuid, p_task_epoch bigint)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $begin_task$
 BEGIN
-  UPDATE dunlin.run r SET task_epoch = p_task_epoch WHERE r.id = p_run AND r.task_epoch < p_task_epoch;
+  UPDATE dunlin.run r SET task_epoch = p_task_epoch
+    WHERE r.id = p_run AND r.store_id = p_store AND r.task_epoch < p_task_epoch;
   IF NOT FOUND THEN
+    IF EXISTS (SELECT 1 FROM dunlin.run r WHERE r.id = p_run AND r.store_id <> p_store) THEN
+      RAISE EXCEPTION USING ERRCODE = 'DN009', MESSAGE = 'another store owns this target now, so this one changes nothing here; '
+        'to take it over from the ledger: dunlin adopt';
+    END IF;
     RAISE EXCEPTION USING ERRCODE = 'DN003', MESSAGE = 'a newer task of this run has begun';
   END IF;
 END
 $begin_task$;
 
 -- The same for a plan, which inserts all shards of a step or, when an earlier try has, none: DN004.
-CREATE OR REPLACE FUNCTION dunlin.begin_plan(p_run uuid, p_task_epoch bigint, p_step integer)
+CREATE OR REPLACE FUNCTION dunlin.begin_plan(p_run uuid, p_store uuid, p_task_epoch bigint, p_step integer)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $begin_plan$
 BEGIN
-  PERFORM dunlin.begin_task(p_run, p_task_epoch);
+  PERFORM dunlin.begin_task(p_run, p_store, p_task_epoch);
   IF EXISTS (SELECT 1 FROM dunlin.shard s WHERE s.run = p_run AND s.step = p_step) THEN
     RAISE EXCEPTION USING ERRCODE = 'DN004', MESSAGE = 'this step has been planned';
   END IF;
 END
 $begin_plan$;
+
+-- Another store takes the target over: from the end of this transaction on, nothing of the former one commits here.
+--  * The rows of all runs are locked so that nobody inserts a shard meanwhile (its foreign key would have to lock its run),
+--    and change hands: begin_task compares the store, and plan, finalize, reconcile and retries begin with it.
+--  * Open shards get another id, behind their row locks and so behind any batch in flight. A shard's id is all that a claim or
+--    a fence can name it by, the store learns it from plan, split and reconcile alone, and those are refused to the former one.
+-- Answers what owned the target before; again by the same store: that store, and nothing changes.
+CREATE OR REPLACE FUNCTION dunlin.adopt(p_store uuid, p_store_name text, p_by text, p_reason text)
+RETURNS TABLE (former_id uuid, former_name text) LANGUAGE plpgsql VOLATILE AS $adopt$
+BEGIN
+  SELECT m.store_id, m.store_name INTO former_id, former_name FROM dunlin.meta m FOR UPDATE;
+  IF former_id IS DISTINCT FROM p_store THEN
+    INSERT INTO dunlin.adoption (former_store_id, former_store_name, store_id, store_name, adopted_by, reason)
+      VALUES (former_id, former_name, p_store, p_store_name, p_by, p_reason);
+    UPDATE dunlin.meta SET store_id = p_store, store_name = p_store_name;
+    PERFORM 1 FROM dunlin.run r ORDER BY r.id FOR UPDATE;
+    UPDATE dunlin.run r SET store_id = p_store, task_epoch = r.task_epoch + 1;
+    UPDATE dunlin.shard s SET id = md5(s.id::text || p_store::text)::uuid, epoch = s.epoch + 1
+      FROM dunlin.run r WHERE r.id = s.run AND r.outcome IS NULL;
+    UPDATE dunlin.quarantine q SET shard = md5(q.shard::text || p_store::text)::uuid
+      FROM dunlin.run r WHERE r.id = q.run AND r.outcome IS NULL;
+  END IF;
+  RETURN NEXT;
+END
+$adopt$;
 
 -- First statement of each try of a row that was set aside: locks the run and the row, or raises DN003 (a newer task of the run
 -- has begun), DN002 (stopped in the database), DN006 (it is done, or accepted).

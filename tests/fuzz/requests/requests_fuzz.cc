@@ -73,6 +73,8 @@ const std::vector<Kind>& Kinds() {
       KindOf<pb::UndoRunRequest>(),
       KindOf<pb::ForgetRunRequest>(),
       KindOf<pb::LookForSchemaLocksRequest>(),
+      KindOf<pb::AdoptTargetRequest>(),
+      KindOf<pb::GetAdoptionRequest>(),
   };
   return *kinds;
 }
