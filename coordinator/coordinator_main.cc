@@ -2,7 +2,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -26,11 +28,23 @@ struct Flags {
   std::string listen = "127.0.0.1:7070";
   std::string lease_ttl = "15s";
   std::string notify;
-  std::string notify_format = "json";
+  std::string notify_template;
   std::string stall_after = "10m";
   bool insecure = false;
   int verbosity = 0;
 };
+
+absl::StatusOr<NoticeTemplate> ReadNoticeTemplate(const std::string& path) {
+  constexpr size_t kMaxBytes = 64 << 10;  // each notice is a POST of about that
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.is_open() || file.bad() || text.empty())
+    return absl::InvalidArgumentError(absl::StrCat("--notify-template: cannot read ", path));
+  if (text.size() > kMaxBytes)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--notify-template: ", path, " is larger than 64 KiB"));
+  return ParseNoticeTemplate(path, text);
+}
 
 absl::StatusOr<CoordinatorOptions> ToOptions(const Flags& flags) {
   CoordinatorOptions options{
@@ -45,7 +59,9 @@ absl::StatusOr<CoordinatorOptions> ToOptions(const Flags& flags) {
           absl::StrCat("--notify: cannot read a URL from the first line of ", flags.notify));
     options.notify.url = *std::move(url);
   }
-  DUNLIN_ASSIGN_OR_RETURN(options.notify.format, ParseNoticeFormat(flags.notify_format));
+  if (!flags.notify_template.empty()) {
+    DUNLIN_ASSIGN_OR_RETURN(options.notify.shape, ReadNoticeTemplate(flags.notify_template));
+  }
   DUNLIN_ASSIGN_OR_RETURN(options.notify.stall_after, ParseDuration(flags.stall_after));
   if (options.notify.stall_after < absl::Seconds(10))
     return absl::InvalidArgumentError("--stall-after must be 10s or more");
@@ -108,13 +124,14 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--lease-ttl", flags.lease_ttl, "how long a silent agent keeps a shard")
       ->capture_default_str();
-  app.add_option(
+  CLI::Option* notify = app.add_option(
       "--notify", flags.notify,
       "URL that is told by POST of changes of state, rows set aside, and stalls; or @FILE "
       "with it, since it may hold a secret");
-  app.add_option("--notify-format", flags.notify_format, "json, or slack for its incoming webhooks")
-      ->check(CLI::IsMember({"json", "slack"}))
-      ->capture_default_str();
+  app.add_option("--notify-template", flags.notify_template,
+                 "file with the JSON to post, with {{placeholders}} (examples/notify/slack.json); "
+                 "without it all fields of a notice are posted")
+      ->needs(notify);
   app.add_option("--stall-after", flags.stall_after,
                  "how long nothing of a run may move until that is told")
       ->capture_default_str();

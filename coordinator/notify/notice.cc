@@ -39,9 +39,26 @@ std::string TextOf(const pb::Run& run, const pb::RunEvent& event) {
   return text;
 }
 
-// Slack reads these three as markup.
-std::string ForSlack(const std::string& text) {
-  return absl::StrReplaceAll(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}});
+json FieldsOf(const pb::Run& run, const pb::RunEvent& event) {
+  const absl::Time at = absl::FromUnixSeconds(event.event_time().seconds());
+  return {{"event", event.kind()},
+          {"message", TextOf(run, event)},
+          {"time", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", at, absl::UTCTimeZone())},
+          {"revision", event.revision()},
+          {"run_id", run.run_id()},
+          {"migration", run.migration()},
+          {"target", run.target()},
+          {"old_value", event.old_value()},
+          {"new_value", event.new_value()},
+          {"reason", event.reason()},
+          {"actor", event.actor()},
+          {"state", StateOf(run)},
+          {"error", run.error()},
+          {"rows_done", run.rows_done()},
+          {"rows_total", run.rows_total()},
+          {"rows_quarantined", run.rows_quarantined()},
+          {"owner", run.owner()},
+          {"labels", LabelsOf(run)}};
 }
 
 bool AtWork(const pb::Run& run) {
@@ -50,12 +67,6 @@ bool AtWork(const pb::Run& run) {
 }
 
 }  // namespace
-
-absl::StatusOr<NoticeFormat> ParseNoticeFormat(const std::string& text) {
-  if (text == "json") return NoticeFormat::kJson;
-  if (text == "slack") return NoticeFormat::kSlack;
-  return absl::InvalidArgumentError("--notify-format must be json or slack");
-}
 
 bool IsNoticeable(const pb::RunEvent& event) {
   return event.kind() == "run_state_changed" || event.kind() == "rows_quarantined";
@@ -82,30 +93,15 @@ std::string ProgressMark(const pb::Run& run) {
                       run.rows_changed(), " ", run.shards().done(), " of ", run.shards().total());
 }
 
-std::string NoticeBody(const pb::Run& run, const pb::RunEvent& event, NoticeFormat format) {
-  const std::string text = TextOf(run, event);
-  if (format == NoticeFormat::kSlack)
-    return json{{"text", ForSlack(text)}}.dump(-1, ' ', false, json::error_handler_t::replace);
-  const absl::Time at = absl::FromUnixSeconds(event.event_time().seconds());
-  return json{{"event", event.kind()},
-              {"text", text},
-              {"time", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", at, absl::UTCTimeZone())},
-              {"revision", event.revision()},
-              {"run_id", run.run_id()},
-              {"migration", run.migration()},
-              {"target", run.target()},
-              {"old_value", event.old_value()},
-              {"new_value", event.new_value()},
-              {"reason", event.reason()},
-              {"actor", event.actor()},
-              {"state", StateOf(run)},
-              {"error", run.error()},
-              {"rows_done", run.rows_done()},
-              {"rows_total", run.rows_total()},
-              {"rows_quarantined", run.rows_quarantined()},
-              {"owner", run.owner()},
-              {"labels", LabelsOf(run)}}
-      .dump(-1, ' ', false, json::error_handler_t::replace);
+absl::StatusOr<NoticeTemplate> ParseNoticeTemplate(const std::string& file,
+                                                   const std::string& text) {
+  return NoticeTemplate::Parse(file, text, FieldsOf({}, {}));
+}
+
+std::string NoticeBody(const pb::Run& run, const pb::RunEvent& event,
+                       const std::optional<NoticeTemplate>& shape) {
+  const json fields = FieldsOf(run, event);
+  return shape ? shape->Fill(fields) : fields.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace dunlin::coordinator

@@ -9,14 +9,15 @@
 
 #include "dunlin/v1/run.pb.h"
 
-#include "coordinator/notify/notify_options.h"
+#include "coordinator/notify/notice_template.h"
 
 namespace dunlin::coordinator {
 
 namespace pb = ::dunlin::v1;
 
-// "json", "slack". INVALID_ARGUMENT otherwise.
-absl::StatusOr<NoticeFormat> ParseNoticeFormat(const std::string& text);
+// A template over the fields that every notice has; errors as there.
+absl::StatusOr<NoticeTemplate> ParseNoticeTemplate(const std::string& file,
+                                                   const std::string& text);
 
 // Whether that kind of event concerns people who are not looking: changes of state, and rows that
 // were set aside. A problem is told by the change of state that it makes.
@@ -27,7 +28,9 @@ std::optional<pb::RunEvent> StallOf(const pb::Run& run, bool still);
 // The same as long as nothing of the run moves.
 std::string ProgressMark(const pb::Run& run);
 
-// The body of a POST. `run` is as it is now, which may be later than the event.
-std::string NoticeBody(const pb::Run& run, const pb::RunEvent& event, NoticeFormat format);
+// The body of a POST: all fields, or what `shape` makes of them. `run` is as it is now, which may
+// be later than the event.
+std::string NoticeBody(const pb::Run& run, const pb::RunEvent& event,
+                       const std::optional<NoticeTemplate>& shape);
 
 }  // namespace dunlin::coordinator

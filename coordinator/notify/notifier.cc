@@ -18,14 +18,14 @@ absl::Status Notifier::TellRun(const NoticesOfRun& notices, std::stop_token stop
   for (const pb::RunEvent& event : notices.events) {
     // Whoever goes on tells the rest at once.
     if (stop.stop_requested()) return store_.NoteTold(notices.run.run_id(), told, true, false);
-    posted = PostJson(options_.url, NoticeBody(notices.run, event, options_.format));
+    posted = PostJson(options_.url, NoticeBody(notices.run, event, options_.shape));
     if (!posted.ok()) break;
     told = event.revision();
   }
   if (posted.ok()) {
     told = notices.up_to;
     if (notices.stall) {
-      posted = PostJson(options_.url, NoticeBody(notices.run, *notices.stall, options_.format));
+      posted = PostJson(options_.url, NoticeBody(notices.run, *notices.stall, options_.shape));
       stall_told = posted.ok();
     }
   }

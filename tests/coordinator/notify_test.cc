@@ -1,6 +1,8 @@
 // Notices over real HTTP to a server of the test's own, from a real store.
 #include <httplib.h>
 
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -16,10 +18,13 @@ namespace dunlin::coordinator {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 class NotifyTest : public StoreTest {
  protected:
@@ -152,20 +157,79 @@ TEST_F(NotifyTest, RowsThatAreSetAsideAreTold) {
   EXPECT_THAT(Came(), ElementsAre("rows_quarantined >1 row"));
 }
 
-TEST(NoticeTest, SlackGetsASentence) {
-  pb::Run run;
-  run.set_migration("20261101000000_a");
-  run.set_target("orders");
-  (*run.mutable_labels())["team"] = "payments";
-  pb::RunEvent event;
-  event.set_kind("run_state_changed");
-  event.set_old_value("RUNNING");
-  event.set_new_value("PAUSING");
-  event.set_actor("ada");
-  event.set_reason("p95 > 200 ms");
-  EXPECT_EQ(NoticeBody(run, event, NoticeFormat::kSlack),
-            "{\"text\":\"20261101000000_a on orders: RUNNING → PAUSING: p95 &gt; 200 ms, by ada "
-            "(team=payments)\"}");
+class NoticeTemplateTest : public ::testing::Test {
+ protected:
+  NoticeTemplateTest() {
+    run_.set_migration("20261101000000_a");
+    run_.set_target("orders");
+    run_.set_rows_done(11'600);
+    (*run_.mutable_labels())["team"] = "payments";
+    event_.set_kind("run_state_changed");
+    event_.set_old_value("RUNNING");
+    event_.set_new_value("PAUSING");
+    event_.set_actor("ada");
+    event_.set_reason("p95 > 200 ms");
+  }
+  std::string Body(const std::string& text) const {
+    const auto shape = ParseNoticeTemplate("t.json", text);
+    EXPECT_TRUE(shape.ok()) << shape.status();
+    return NoticeBody(run_, event_, *shape);
+  }
+  static std::string Refusal(const std::string& text) {
+    const absl::Status status = ParseNoticeTemplate("t.json", text).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  }
+
+  pb::Run run_;
+  pb::RunEvent event_;
+};
+
+TEST_F(NoticeTemplateTest, SlackGetsASentenceFromTheExample) {
+  std::ifstream file(DUNLIN_EXAMPLES_DIR "/notify/slack.json");
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  EXPECT_EQ(json::parse(Body(text)),
+            json({{"text",
+                   "20261101000000_a on orders: RUNNING → PAUSING: p95 &gt; 200 ms, by ada "
+                   "(team=payments)"}}));
+}
+
+TEST_F(NoticeTemplateTest, EveryFieldOfANoticeIsAPlaceholder) {
+  const json fields = json::parse(NoticeBody(run_, event_, std::nullopt));
+  for (const auto& [name, value] : fields.items()) {
+    if (name == "labels") continue;
+    const std::string body = Body(absl::StrCat(R"({"x": "{{ )", name, R"( }}"})"));
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    EXPECT_EQ(json::parse(body)["x"], text) << name;
+  }
+  EXPECT_EQ(Body(R"({"{{labels.team}}": "{{labels.nobody}}", "rows": {{rows_done}}})"),
+            R"({"payments": "", "rows": 11600})");
+}
+
+TEST_F(NoticeTemplateTest, NoValueMakesAnotherDocumentOfIt) {
+  event_.set_reason("\", \"x\": \"\\\n\x01\xff {{state}}");
+  const json body = json::parse(Body(R"({"a": "{{reason}}", "b": ["{{reason|slack}}"]})"));
+  EXPECT_EQ(body.size(), 2u);
+  EXPECT_EQ(body["a"], "\", \"x\": \"\\\n\x01\uFFFD {{state}}") << "put in once";
+}
+
+TEST_F(NoticeTemplateTest, AMistakeIsShownWithItsPlace) {
+  EXPECT_THAT(Refusal("{\n  \"a\": \"→ {{migratoin}}\"}"),
+              AllOf(StartsWith("t.json:2:11: there is nothing to put for {{migratoin}}; known are: "
+                               "actor, error, event, message, migration"),
+                    EndsWith("labels.NAME")));
+  EXPECT_THAT(Refusal(R"({"a": "{{labels}}"})"), StartsWith("t.json:1:8: "));
+  EXPECT_THAT(Refusal(R"({"a": "{{labels.}}"})"), StartsWith("t.json:1:8: "));
+  EXPECT_THAT(Refusal("{\"a\": \"{{state\n}}\"}"), StartsWith("t.json:1:8: {{ has no }}"));
+  EXPECT_THAT(Refusal("{\"a\": 1,\n \"b\": {{state}}}"),
+              AllOf(StartsWith("t.json:2:7: this makes no JSON: invalid literal"),
+                    HasSubstr("inside quotes")));
+  EXPECT_THAT(Refusal("{\"a\": 1"), StartsWith("t.json:1:8: this makes no JSON: unexpected end"));
+  EXPECT_THAT(Refusal(R"({"a": "\{{state}}"})"), HasSubstr("no JSON"));
+  // JSON with 0, and not with 7: "07", "77".
+  EXPECT_THAT(Refusal(R"([0{{rows_done}}])"), HasSubstr("no JSON"));
+  EXPECT_THAT(Refusal(R"([{{rows_done}}7])"), HasSubstr("no JSON"));
+  EXPECT_THAT(Refusal("\"\xff\""), HasSubstr("no JSON"));
 }
 
 TEST(NoticeTest, WhatWaitsAsItShouldIsNoStall) {

@@ -224,9 +224,10 @@ TEST_F(OnCall, WhatHappensToARunIsPostedToTheUrlOfNotify) {
   cluster_.reset();
   server_.Exec("postgres", "DROP DATABASE store WITH (FORCE)");
   cluster_ = std::make_unique<MiniCluster>(
-      server_, MiniClusterOptions{.agents = 1,
-                                  .coordinator_flags = {"--notify", absl::StrCat("@", url),
-                                                        "--notify-format", "slack"}});
+      server_, MiniClusterOptions{
+                   .agents = 1,
+                   .coordinator_flags = {"--notify", absl::StrCat("@", url), "--notify-template",
+                                         DUNLIN_EXAMPLES_DIR "/notify/slack.json"}});
   cluster_->WaitForAgents();
   const auto told = [&](const std::string& name) {
     MutexLock lock(mutex);
@@ -244,6 +245,19 @@ TEST_F(OnCall, WhatHappensToARunIsPostedToTheUrlOfNotify) {
   }
   EXPECT_EQ(told(kSlow), 1);
   hook.stop();
+}
+
+TEST_F(OnCall, ACoordinatorDoesNotBeginWithATemplateThatMakesNoJson) {
+  const std::string bad = Write("bad.json", "{\n  \"text\": {{message}}\n}\n");
+  std::vector<std::string> coordinator = {
+      Binary("dunlin-coordinator"), "--store", server_.Dsn("store"),
+      "--notify-template",          bad,       "--notify",
+      "http://127.0.0.1:1/"};
+  const RunResult refused = RunToEnd(coordinator);
+  EXPECT_EQ(refused.exit_code, 2) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr(absl::StrCat(bad, ":2:11: this makes no JSON")));
+  coordinator.resize(5);
+  EXPECT_EQ(RunToEnd(coordinator).exit_code, 2) << "nobody would get it";
 }
 
 }  // namespace
