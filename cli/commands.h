@@ -45,8 +45,11 @@ int RunPause(const GlobalOptions& global, const std::string& run, const std::str
 int RunPauseAll(const GlobalOptions& global, const std::string& reason, absl::Duration timeout);
 int RunResumeAll(const GlobalOptions& global, const std::string& reason);
 int RunApprove(const GlobalOptions& global, const std::string& run, const std::string& reason);
-int RunRedo(const GlobalOptions& global, const std::string& run, const std::string& reason,
-            bool apply_twice);
+struct RedoOptions {
+  std::string run, reason, schema_wait;
+  bool apply_twice = false;
+};
+int RunRedo(const GlobalOptions& global, const RedoOptions& options);
 struct UndoOptions {
   std::string run, reason;
   bool wait = false;

@@ -87,6 +87,15 @@ bool ParseSets(Everything& all) {
   return true;
 }
 
+void AddSchemaWait(CLI::App* command, Everything& all) {
+  command
+      ->add_option("--schema-wait", all.start.schema_wait,
+                   "how long to wait for a schema migration that is at work on the target (Rails, "
+                   "golang-migrate, Flyway, Liquibase …, or an exclusive lock on the table) before "
+                   "nothing is started (exit 5); none: do not look")
+      ->capture_default_str();
+}
+
 void AddStartOptions(CLI::App* command, Everything& all) {
   command->add_option("--stop-after", all.stop_after, "pause after about so many rows (a canary)")
       ->check(CLI::NonNegativeNumber);
@@ -95,12 +104,7 @@ void AddStartOptions(CLI::App* command, Everything& all) {
                    "share of the target beside other runs, 1 to 1000 (default 100)")
       ->check(CLI::Range(1, 1000));
   command->add_option("--set", all.sets, "NAME=VALUE of a declared parameter; may be repeated");
-  command
-      ->add_option("--schema-wait", all.start.schema_wait,
-                   "how long to wait for a schema migration that is at work on the target (Rails, "
-                   "golang-migrate, Flyway, Liquibase …, or an exclusive lock on the table) before "
-                   "nothing is started (exit 5); none: do not look")
-      ->capture_default_str();
+  AddSchemaWait(command, all);
   command->add_option("--reason", all.reason, "why, for the log of events");
 }
 
@@ -209,7 +213,10 @@ void AddDriving(CLI::App& app, Everything& all) {
   });
   AddThrottle(app, all);
   CLI::App* resume =
-      AddCommand(app, "resume", "go on from the checkpoints", "dunlin resume 20261123120000");
+      AddCommand(app, "resume",
+                 "go on from the checkpoints; unlike start it waits for no schema migration, which "
+                 "may be waiting for the run",
+                 "dunlin resume 20261123120000");
   resume->add_option("RUN", all.run, "name, version or run id; or all: what `pause all` paused")
       ->required();
   resume->add_option("--reason", all.reason, "why");
@@ -249,10 +256,16 @@ void AddLife(CLI::App& app, Everything& all) {
       "dunlin redo 20261123120000 --reason 'the source table was repaired'");
   redo->add_option("RUN", all.run, "name, version or run id")->required();
   redo->add_option("--reason", all.reason, "why, for the log of events");
+  AddSchemaWait(redo, all);
   redo->add_flag("--apply-twice", all.apply_twice,
                  "yes, apply it to rows that the former run has changed already");
   redo->callback([&all] {
-    all.chosen = [&all] { return RunRedo(all.global, all.run, all.reason, all.apply_twice); };
+    all.chosen = [&all] {
+      return RunRedo(all.global, {.run = all.run,
+                                  .reason = all.reason,
+                                  .schema_wait = all.start.schema_wait,
+                                  .apply_twice = all.apply_twice});
+    };
   });
 
   CLI::App* undo =

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/schema_wait.h"
 #include <nlohmann/json.hpp>
 
 #include "common/clock.h"
@@ -77,6 +78,17 @@ int TellPaused(const GlobalOptions& global, Client& client, std::vector<pb::Run>
   return kNotFinished;
 }
 
+// A new run begins, so no schema migration may be at work.
+absl::Status LookBeforeRedo(Client& client, const GlobalOptions& global, const RedoOptions& options,
+                            absl::Duration wait) {
+  DUNLIN_ASSIGN_OR_RETURN(const pb::Run former, client.GetRun(options.run));
+  const auto in_the_way = WaitForSchemaMigrations(
+      client, global, {{former.target(), {former.table().begin(), former.table().end()}}}, wait);
+  if (in_the_way.empty()) return absl::OkStatus();
+  return SchemaMigrationInTheWay(former.migration(), former.target(), in_the_way.begin()->second,
+                                 options.schema_wait);
+}
+
 }  // namespace
 
 int RunPause(const GlobalOptions& global, const std::string& run, const std::string& reason,
@@ -132,14 +144,20 @@ int RunApprove(const GlobalOptions& global, const std::string& run, const std::s
   return kDone;
 }
 
-int RunRedo(const GlobalOptions& global, const std::string& run, const std::string& reason,
-            bool apply_twice) {
+int RunRedo(const GlobalOptions& global, const RedoOptions& options) {
+  const auto wait = ParseSchemaWait(options.schema_wait);
+  if (!wait.ok()) return Complain(wait.status());
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
-  auto request = MakeCommand<pb::RedoRunRequest>(global, reason);
-  request.set_run(run);
-  request.set_apply_twice(apply_twice);
-  const auto redone = connection->client->RedoRun(request);
+  Client& client = *connection->client;
+  if (*wait) {
+    const absl::Status looked = LookBeforeRedo(client, global, options, **wait);
+    if (!looked.ok()) return Complain(looked);
+  }
+  auto request = MakeCommand<pb::RedoRunRequest>(global, options.reason);
+  request.set_run(options.run);
+  request.set_apply_twice(options.apply_twice);
+  const auto redone = client.RedoRun(request);
   if (!redone.ok()) return Complain(redone.status());
   PrintRun(global, *redone);
   if (!global.json()) {

@@ -11,6 +11,7 @@
 #include "agent/task/schema_locks.h"
 #include "common/clock.h"
 #include "common/dsn_source.h"
+#include "common/status_util.h"
 #include "common/text/duration.h"
 
 namespace dunlin::cli {
@@ -141,6 +142,16 @@ std::map<std::string, std::string> WaitForSchemaMigrations(Client& client,
     told = true;
     clock.SleepFor(std::min(kLookAgain, until - clock.Monotonic()), {});
   }
+}
+
+absl::Status SchemaMigrationInTheWay(const std::string& migration, const std::string& target,
+                                     const std::string& locks, const std::string& schema_wait) {
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat(
+          migration, " is not started: a schema migration is at work on ", target, ": ", locks,
+          ". Waited ", schema_wait,
+          " for its end (--schema-wait); start it when that is over, not from within it")),
+      "SCHEMA_MIGRATION");
 }
 
 }  // namespace dunlin::cli

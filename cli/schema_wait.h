@@ -1,4 +1,4 @@
-// Nothing is started inside a schema migration: `start`, `up` and `local` look first.
+// Nothing is started inside a schema migration: `start`, `up`, `local` and `redo` look first.
 #pragma once
 
 #include <map>
@@ -27,5 +27,10 @@ std::map<std::string, std::string> WaitForSchemaMigrations(Client& client,
                                                            const GlobalOptions& global,
                                                            const TablesByTarget& wanted,
                                                            absl::Duration wait);
+
+// Why `migration` is not started on `target`: `locks` are in the way after --schema-wait.
+// PERMISSION_DENIED (SCHEMA_MIGRATION).
+absl::Status SchemaMigrationInTheWay(const std::string& migration, const std::string& target,
+                                     const std::string& locks, const std::string& schema_wait);
 
 }  // namespace dunlin::cli

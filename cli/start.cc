@@ -77,7 +77,9 @@ class Starter {
     for (const Wanted& wanted : wanted_) {
       const std::string& target = wanted.request.target();
       if (const auto lock = in_the_way.find(target); lock != in_the_way.end()) {
-        Refuse(*wanted.file, target, InTheWay(wanted.file->name, target, lock->second));
+        Refuse(
+            *wanted.file, target,
+            SchemaMigrationInTheWay(wanted.file->name, target, lock->second, options_.schema_wait));
         continue;
       }
       const auto started = client_.StartRun(wanted.request);
@@ -106,16 +108,6 @@ class Starter {
       }
     }
     return WaitForSchemaMigrations(client_, global_, tables, **wait);
-  }
-
-  absl::Status InTheWay(const std::string& name, const std::string& target,
-                        const std::string& locks) const {
-    return WithReason(
-        absl::PermissionDeniedError(absl::StrCat(
-            name, " is not started: a schema migration is at work on ", target, ": ", locks,
-            ". Waited ", options_.schema_wait,
-            " for its end (--schema-wait); start it when that is over, not from within it")),
-        "SCHEMA_MIGRATION");
   }
 
   void Count(Outcome::Kind kind, int code) {

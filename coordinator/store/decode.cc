@@ -132,6 +132,9 @@ absl::Status DecodeRun(const pg::Result& result, size_t row, pb::Run* run) {
     run->set_owner(definition.owner);
     run->set_description(definition.description);
     run->mutable_labels()->insert(definition.labels.begin(), definition.labels.end());
+    for (const StepDefinition& step : definition.steps) {
+      if (!step.is_once()) run->add_table(step.table);
+    }
   }
   return absl::OkStatus();
 }

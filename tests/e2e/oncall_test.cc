@@ -179,6 +179,42 @@ TEST_F(OnCall, Trap24_ARunGoesOnWhileASchemaMigrationHoldsItsLockAndWaitsForIt) 
   EXPECT_EQ(server_.Int("app", "SELECT count(*) FROM items WHERE n <> 2"), 0);
 }
 
+TEST_F(OnCall, RedoStartsNothingInsideASchemaMigrationAndSeesTheFormersTables) {
+  const std::string file =
+      Write(absl::StrCat(kSlow, ".yaml"),
+            absl::StrCat("description: Count\ntarget: app\ntable: items\nbatch: ", kCount, "\n"));
+  ASSERT_EQ(cluster_->Dunlin({"start", file, "--wait"}).exit_code, 0);
+  auto session = Session("app", "psql");
+  Exec(*session, "BEGIN");
+  Exec(*session, "ALTER TABLE items ADD COLUMN more int");
+  const RunResult refused =
+      cluster_->Dunlin({"redo", kSlow, "--apply-twice", "--schema-wait", "1s"});
+  EXPECT_EQ(refused.exit_code, 5) << refused.output;
+  EXPECT_THAT(refused.output,
+              HasSubstr("20261101000000_slow is not started: a schema migration is at work on app: "
+                        "an AccessExclusiveLock on items is held by pid "));
+  EXPECT_EQ(server_.Int("store", "SELECT count(*) FROM dunlin_store.run"), 1);
+  Exec(*session, "COMMIT");
+  Exec(*session, absl::StrCat("SELECT pg_advisory_lock(", kRailsLock, ")"));
+  EXPECT_EQ(cluster_->Dunlin({"redo", kSlow, "--apply-twice", "--schema-wait", "none"}).exit_code,
+            0);
+  EXPECT_EQ(server_.Int("store", "SELECT count(*) FROM dunlin_store.run"), 2);
+}
+
+TEST_F(OnCall, Trap24_AResumedRunGoesOnWhileASchemaMigrationHoldsItsLock) {
+  ASSERT_EQ(cluster_->Dunlin({"start", File(kSlow, kCount, "")}).exit_code, 0);
+  ASSERT_TRUE(Eventually(
+      kPatience, [&] { return server_.Int("app", "SELECT count(*) FROM items WHERE n = 1") > 0; }));
+  ASSERT_EQ(cluster_->Dunlin({"pause", kSlow}).exit_code, 0);
+  auto rails = Session("app", "bin/rails");
+  Exec(*rails, absl::StrCat("SELECT pg_advisory_lock(", kRailsLock, ")"));
+  ASSERT_EQ(cluster_->Dunlin({"resume", kSlow}).exit_code, 0);
+  ASSERT_EQ(cluster_->Dunlin({"throttle", kSlow, "--rows-per-second", "none"}).exit_code, 0);
+  const RunResult gate = cluster_->Dunlin({"gate", kSlow, "--wait", "--timeout", "2m"});
+  EXPECT_EQ(gate.exit_code, 0) << gate.output;
+  EXPECT_EQ(server_.Int("app", "SELECT count(*) FROM items WHERE n <> 1"), 0);
+}
+
 TEST_F(OnCall, WithoutAnAgentARunWaitsAndSaysWhatToStart) {
   const std::string path =
       Write(absl::StrCat(kSlow, ".yaml"), "description: d\ntarget: nobody\nonce: SELECT 1\n");
