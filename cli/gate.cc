@@ -25,6 +25,8 @@ constexpr absl::Duration kConfirmTimeout = absl::Seconds(10);
 constexpr absl::Duration kConfirmPoll = absl::Milliseconds(250);
 constexpr absl::Duration kWaitPoll = absl::Seconds(1);
 constexpr absl::Duration kTellEvery = absl::Seconds(30);
+// Of more that are finished only the number is told.
+constexpr size_t kToldOneByOne = 3;
 
 // What was asked for, and what is known of it.
 struct Question {
@@ -81,10 +83,11 @@ absl::StatusOr<std::vector<Question>> MakeQuestions(const GateOptions& options) 
 
 class Gate {
  public:
-  Gate(Client& client, const GlobalOptions& global, absl::Duration confirmed_within,
-       std::vector<Question> questions)
+  Gate(Client& client, const GlobalOptions& global, const GateOptions& options,
+       absl::Duration confirmed_within, std::vector<Question> questions)
       : client_(client),
         global_(global),
+        options_(options),
         confirmed_within_(confirmed_within),
         questions_(std::move(questions)) {}
 
@@ -112,12 +115,8 @@ class Gate {
   }
 
   int Code() const {
-    bool waits = false, needs_person = false;
-    ForEach([&](const pb::GateResult& result) {
-      waits = waits || result.verdict() != pb::GateResult::VERDICT_OPEN;
-      needs_person = needs_person || result.verdict() == pb::GateResult::VERDICT_NEEDS_PERSON;
-    });
-    return needs_person ? kNeedsPerson : waits ? kNotFinished : kDone;
+    const Counts counts = Count();
+    return counts.needs_person > 0 ? kNeedsPerson : counts.shut > 0 ? kNotFinished : kDone;
   }
 
   // What has changed since it was last told; `all`: everything that is not open.
@@ -133,23 +132,23 @@ class Gate {
   }
 
   void TellEnd() const {
-    size_t open = 0, all = 0;
     json lines = json::array();
+    const Counts counts = Count();
     ForEach([&](const pb::GateResult& result) {
-      ++all;
-      if (result.verdict() == pb::GateResult::VERDICT_OPEN) ++open;
       lines.push_back(ToJson(result));
       if (global_.json()) return;
       if (result.verdict() != pb::GateResult::VERDICT_OPEN) {
-        std::cerr << "dunlin: " << result.message() << "\n";
-      } else if (Count() <= 3) {
-        std::cout << result.message() << "\n";
+        std::cerr << "dunlin: " << result.message() << std::endl;
+      } else if (counts.all <= kToldOneByOne) {
+        std::cout << result.message() << std::endl;
       }
     });
     if (global_.json()) {
-      std::cout << json{{"open", open == all}, {"results", lines}}.dump() << "\n";
-    } else if (all > 3 || open < all) {
-      std::cout << open << " of " << all << " open\n";
+      std::cout << json{{"open", counts.shut == 0}, {"results", lines}}.dump() << "\n";
+    } else if (counts.shut > 0 && counts.all > 1) {
+      std::cerr << "dunlin: " << Shut(counts) << "\n";
+    } else if (counts.all > kToldOneByOne) {
+      std::cout << "all " << counts.all << " are " << Wanted() << "\n";
     }
   }
 
@@ -160,10 +159,27 @@ class Gate {
       for (const pb::GateResult& result : question.results) body(result);
     }
   }
-  size_t Count() const {
-    size_t count = 0;
-    ForEach([&](const pb::GateResult&) { ++count; });
-    return count;
+  struct Counts {
+    size_t all = 0, shut = 0, needs_person = 0;
+  };
+  Counts Count() const {
+    Counts counts;
+    ForEach([&](const pb::GateResult& result) {
+      ++counts.all;
+      if (result.verdict() != pb::GateResult::VERDICT_OPEN) ++counts.shut;
+      if (result.verdict() == pb::GateResult::VERDICT_NEEDS_PERSON) ++counts.needs_person;
+    });
+    return counts;
+  }
+  std::string Wanted() const { return options_.soak.empty() ? "finished" : "finished and soaked"; }
+  // "2 of 3 are not finished, 1 of them needs a person"
+  std::string Shut(const Counts& counts) const {
+    std::string text = absl::StrCat(counts.shut, " of ", counts.all,
+                                    counts.shut == 1 ? " is not " : " are not ", Wanted());
+    if (counts.needs_person > 0)
+      absl::StrAppend(&text, ", ", counts.needs_person, " of them ",
+                      counts.needs_person == 1 ? "needs" : "need", " a person");
+    return text;
   }
   static json ToJson(const pb::GateResult& result) {
     static const std::map<pb::GateResult::Verdict, const char*> kWords = {
@@ -183,6 +199,7 @@ class Gate {
 
   Client& client_;
   const GlobalOptions& global_;
+  const GateOptions& options_;
   const absl::Duration confirmed_within_;
   std::vector<Question> questions_;
   std::map<std::string, std::string> said_;
@@ -203,7 +220,7 @@ int RunGate(const GlobalOptions& global, const GateOptions& options) {
   if (!questions.ok()) return Complain(questions.status());
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
-  Gate gate(*connection->client, global, *within, *std::move(questions));
+  Gate gate(*connection->client, global, options, *within, *std::move(questions));
   if (options.wait) InstallInterrupt();
   Clock& clock = SystemClock();
   const absl::Duration until = clock.Monotonic() + timeout;

@@ -22,6 +22,19 @@ std::string TimeForPeople(absl::Time time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", time, absl::UTCTimeZone());
 }
 
+std::string Reach(const GateFacts& facts) { return facts.local ? " --database …" : ""; }
+
+// "dunlin resume 20261123120000_x@orders"
+std::string Command(const GateFacts& facts, absl::string_view verb) {
+  return absl::StrCat("dunlin ", verb, " ", facts.migration,
+                      facts.several_targets ? absl::StrCat("@", facts.target) : "", Reach(facts));
+}
+
+std::string StartAnAgent(const GateFacts& facts) {
+  return absl::StrCat("start one: dunlin-agent --coordinator HOST:PORT --target ", facts.target,
+                      "=DSN");
+}
+
 GateDecision Answer(Verdict verdict, std::string message) {
   return {.verdict = verdict, .message = std::move(message)};
 }
@@ -33,17 +46,19 @@ GateDecision WhileUnfinished(const GateFacts& facts) {
   switch (*facts.state) {
     case RunState::kPaused:
     case RunState::kFailed:
-    case RunState::kCancelled:
+    case RunState::kCancelled: {
+      const bool to_mend = facts.state == RunState::kFailed || facts.only_set_aside;
       return Answer(
           Verdict::kNeedsPerson,
-          absl::StrCat(is, why, ". When that is mended: dunlin ",
-                       facts.only_set_aside ? "quarantine retry " : "resume ", facts.migration));
+          absl::StrCat(is, why, to_mend ? ". When that is mended, go on with: " : ". Go on with: ",
+                       Command(facts, facts.only_set_aside ? "quarantine retry" : "resume")));
+    }
     case RunState::kPending:
       return Answer(facts.needs_person ? Verdict::kNeedsPerson : Verdict::kWait,
-                    absl::StrCat(is, why, ". See it: dunlin show ", facts.migration));
+                    absl::StrCat(is, why, ". See it: ", Command(facts, "show")));
     default:
       return Answer(Verdict::kWait, absl::StrCat(is, ", ", facts.percent_done, " % done", why,
-                                                 ". Watch it: dunlin watch ", facts.migration));
+                                                 ". Watch it: ", Command(facts, "watch")));
   }
 }
 
@@ -55,10 +70,8 @@ GateDecision WhileReconciling(const GateFacts& facts) {
           Subject(facts), " was FINISHED, but ", facts.target,
           " has failed over since and may have lost its end; ",
           facts.agent_connected
-              ? "its own record is being read now"
-              : absl::StrCat("no agent that could look is connected; start one: dunlin-agent "
-                             "--coordinator HOST:PORT --target ",
-                             facts.target, "=DSN")));
+              ? absl::StrCat("its own record is being read now. See it: ", Command(facts, "show"))
+              : absl::StrCat("no agent that could look is connected; ", StartAnAgent(facts))));
   decision.confirming = facts.agent_connected;
   return decision;
 }
@@ -71,14 +84,11 @@ GateDecision WhileUnconfirmed(const GateFacts& facts) {
                                ? "has not been asked for its own record yet"
                                : absl::StrCat("was last asked for its own record at ",
                                               TimeForPeople(facts.confirmed_at));
-  decision.message = absl::StrCat(
-      Subject(facts), " is FINISHED, but ", facts.target, " ", last,
-      facts.agent_connected
-          ? "; it is being asked now"
-          : absl::StrCat(
-                ", and no agent for it is connected; start one: dunlin-agent --coordinator "
-                "HOST:PORT --target ",
-                facts.target, "=DSN"));
+  decision.message =
+      absl::StrCat(Subject(facts), " is FINISHED, but ", facts.target, " ", last,
+                   facts.agent_connected
+                       ? "; it is being asked now. When it does not answer: dunlin agents"
+                       : absl::StrCat(", and no agent for it is connected; ", StartAnAgent(facts)));
   return decision;
 }
 
@@ -104,15 +114,14 @@ GateDecision ByTheTargetsWord(const GateFacts& facts) {
   decision.ask_target = true;
   if (facts.confirmed == "undone") {
     decision.message = absl::StrCat(Subject(facts), " was undone on ", facts.target,
-                                    ". To run it again: dunlin redo ", facts.migration);
+                                    ". To run it again: ", Command(facts, "redo"));
   } else {
     decision.message = absl::StrCat(
         Subject(facts), " is FINISHED for the coordinator, but ", facts.target,
         facts.confirmed == "missing" ? " has no record of it" : " says that it is not finished",
         ": was the database restored or replaced? Look, then bring the coordinator in line with "
-        "it: "
-        "dunlin adopt ",
-        facts.target, " --reason WHY");
+        "it: dunlin adopt ",
+        facts.target, " --reason WHY", Reach(facts));
   }
   return decision;
 }
@@ -121,19 +130,20 @@ GateDecision ByTheTargetsWord(const GateFacts& facts) {
 
 GateDecision DecideGate(const GateFacts& facts) {
   if (!facts.state) {
-    return Answer(Verdict::kWait,
-                  absl::StrCat(Subject(facts), " was never started",
-                               facts.target.empty() ? "" : absl::StrCat(" on ", facts.target),
-                               ". Start it: dunlin up"));
+    return Answer(
+        Verdict::kWait,
+        absl::StrCat(Subject(facts), " was never started",
+                     facts.target.empty() ? "" : absl::StrCat(" on ", facts.target),
+                     ". Start it: dunlin ", facts.local ? "local FILE" : "up", Reach(facts)));
   }
   if (facts.undo) {
     return Answer(
         Verdict::kNeedsPerson,
         *facts.state == RunState::kFinished
             ? absl::StrCat(Subject(facts), " was undone on ", facts.target,
-                           ". To run it again: dunlin redo ", facts.migration)
+                           ". To run it again: ", Command(facts, "redo"))
             : absl::StrCat(Subject(facts), " is being undone on ", facts.target, " (",
-                           ToText(*facts.state), "). See how far: dunlin show ", facts.migration));
+                           ToText(*facts.state), "). See how far: ", Command(facts, "show")));
   }
   if (!facts.file_digest.empty() && facts.file_digest != facts.digest) {
     return Answer(

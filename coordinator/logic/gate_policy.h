@@ -12,9 +12,11 @@ namespace dunlin::coordinator {
 // What is known of one migration on one target, when somebody asks whether to rely on it. Times are
 // the store's.
 struct GateFacts {
-  std::string migration;      // the one whose run counts
-  std::string stands_in_for;  // the one that was asked for, when that is another; else empty
-  std::string target;         // empty: none is known
+  std::string migration;         // the one whose run counts
+  std::string stands_in_for;     // the one that was asked for, when that is another; else empty
+  std::string target;            // empty: none is known
+  bool several_targets = false;  // so that a command must say which
+  bool local = false;            // `dunlin local` runs it
   absl::Time now;
 
   std::optional<RunState> state;  // of its newest run; absent = never started

@@ -77,9 +77,11 @@ absl::Status ReadLocalLedger(Transaction& tx, const std::string& run_id, GateFac
 
 absl::Status Store::CheckGateOnTarget(Transaction& tx, const pb::CheckGateRequest& request,
                                       const std::string& name, const std::string& target,
-                                      pb::GateResult* result) {
+                                      bool several, pb::GateResult* result) {
   GateFacts facts{.migration = name,
                   .target = target,
+                  .several_targets = several,
+                  .local = options_.local,
                   .confirmed_within = request.has_confirmed_within_duration()
                                           ? FromProto(request.confirmed_within_duration())
                                           : kConfirmedWithin};
@@ -154,7 +156,8 @@ absl::StatusOr<pb::CheckGateResponse> Store::CheckGate(const pb::CheckGateReques
     }
     if (targets.empty()) targets.insert("");
     for (const std::string& target : targets) {
-      DUNLIN_RETURN_IF_ERROR(CheckGateOnTarget(tx, request, name, target, response.add_results()));
+      DUNLIN_RETURN_IF_ERROR(
+          CheckGateOnTarget(tx, request, name, target, targets.size() > 1, response.add_results()));
     }
     return absl::OkStatus();
   }));

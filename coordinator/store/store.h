@@ -208,7 +208,7 @@ class Store {
                                 const std::vector<std::string>& targets,
                                 agent_pb::HeartbeatResponse& response);
   absl::Status CheckGateOnTarget(Transaction& tx, const pb::CheckGateRequest& request,
-                                 const std::string& name, const std::string& target,
+                                 const std::string& name, const std::string& target, bool several,
                                  pb::GateResult* result);
   // Takes the latest server of a target down; a failover revokes the leases of its runs and marks
   // them for reconcile. A transaction of its own, since it locks all of them.

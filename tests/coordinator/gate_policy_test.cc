@@ -96,6 +96,43 @@ TEST(GatePolicyTest, WaitsForWhatPassesByItselfOnly) {
   EXPECT_THAT(DecideGate(facts).message, HasSubstr("was never started on orders"));
 }
 
+TEST(GatePolicyTest, NamesMigrationStateAndACommandThatWorks) {
+  GateFacts facts = Finished();
+  facts.state = RunState::kRunning;
+  facts.percent_done = 45;
+  EXPECT_EQ(DecideGate(facts).message,
+            "20261123120000_x is RUNNING on orders, 45 % done. Watch it: dunlin watch "
+            "20261123120000_x");
+  facts.several_targets = true;
+  facts.state = RunState::kFailed;
+  facts.reason = "column nope does not exist";
+  EXPECT_EQ(DecideGate(facts).message,
+            "20261123120000_x is FAILED on orders: column nope does not exist. When that is "
+            "mended, go on with: dunlin resume 20261123120000_x@orders");
+  facts.state = RunState::kPaused;
+  facts.reason = "paused by ada";
+  EXPECT_EQ(DecideGate(facts).message,
+            "20261123120000_x is PAUSED on orders: paused by ada. Go on with: dunlin resume "
+            "20261123120000_x@orders");
+  facts.only_set_aside = true;
+  EXPECT_THAT(DecideGate(facts).message,
+              HasSubstr("mended, go on with: dunlin quarantine retry 20261123120000_x@orders"));
+  facts.several_targets = false;
+  facts.local = true;
+  facts.undo = true;
+  facts.state = RunState::kFinished;
+  EXPECT_EQ(DecideGate(facts).message,
+            "20261123120000_x was undone on orders. To run it again: dunlin redo 20261123120000_x "
+            "--database …");
+  facts.undo = false;
+  facts.state.reset();
+  EXPECT_EQ(DecideGate(facts).message,
+            "20261123120000_x was never started on orders. Start it: dunlin local FILE --database "
+            "…");
+  facts.local = false;
+  EXPECT_THAT(DecideGate(facts).message, HasSubstr("Start it: dunlin up"));
+}
+
 TEST(GatePolicyTest, AnotherContentThanTheFilesNeedsAPersonAndShowsBothDigests) {
   GateFacts facts = Finished();
   facts.file_digest = "bbbbbbbbbbbbbbbb";

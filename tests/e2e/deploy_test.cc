@@ -116,6 +116,8 @@ TEST_F(Deploy, TenMigrationsThreeTargetsFourShellsAGateAndAGuard) {
   EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return session->ExecuteScript(drop).ok(); }));
   const RunResult unsoaked = cluster_->Dunlin({"gate", names[9], "--soak", "7d"});
   EXPECT_EQ(unsoaked.exit_code, 3) << unsoaked.output;
+  EXPECT_THAT(unsoaked.output, HasSubstr("dunlin: 3 of 3 are not finished and soaked\n"));
+  EXPECT_THAT(cluster_->Dunlin({"gate", folder_}).output, HasSubstr("all 30 are finished\n"));
 }
 
 TEST_F(Deploy, UpTellsWhatNeedsAPersonWhatChangedAndWhatHasVanished) {
@@ -133,7 +135,7 @@ TEST_F(Deploy, UpTellsWhatNeedsAPersonWhatChangedAndWhatHasVanished) {
   const RunResult gate = cluster_->Dunlin({"gate", folder_, "--wait"});
   EXPECT_EQ(gate.exit_code, 1) << gate.output;
   EXPECT_THAT(gate.output, HasSubstr("20261102000000_bad is FAILED on shop_fi"));
-  EXPECT_THAT(gate.output, HasSubstr("3 of 4 open"));
+  EXPECT_THAT(gate.output, HasSubstr("1 of 4 is not finished, 1 of them needs a person"));
   const RunResult again = cluster_->Dunlin({"up", folder_});
   EXPECT_EQ(again.exit_code, 1) << again.output;
   EXPECT_THAT(again.output, HasSubstr("Go on with: dunlin resume 20261102000000_bad"));
@@ -167,7 +169,7 @@ TEST_F(Deploy, TheGateBelievesTheTargetAndNotTheStore) {
   const RunResult lost = cluster_->Dunlin(strict);
   EXPECT_EQ(lost.exit_code, 1) << lost.output;
   EXPECT_THAT(lost.output, HasSubstr("shop_us has no record of it"));
-  EXPECT_THAT(lost.output, HasSubstr("2 of 3 open"));
+  EXPECT_THAT(lost.output, HasSubstr("1 of 3 is not finished, 1 of them needs a person"));
 }
 
 TEST_F(Deploy, LocalRunsHaveGatesToo) {
@@ -185,6 +187,7 @@ TEST_F(Deploy, LocalRunsHaveGatesToo) {
   const RunResult undone = RunToEnd(gate);
   EXPECT_EQ(undone.exit_code, 1) << undone.output;
   EXPECT_THAT(undone.output, HasSubstr("was undone on shop_fi"));
+  EXPECT_THAT(undone.output, HasSubstr("dunlin redo 20261101000000_first --database …\n"));
 }
 
 }  // namespace
