@@ -195,40 +195,70 @@ absl::StatusOr<KeyPlan> PlanKeySpace(pg::Connection& connection, const Relation&
   return plan;
 }
 
+namespace {
+
+// The keys behind `from` in their order, and the condition that one lies before a bound.
+struct Ahead {
+  pg::Statement statement;  // its types so far; the text is to come
+  std::vector<pg::Value> parameters;
+  std::string keys;   // SELECT … ORDER BY …, without a limit
+  std::string bound;  // of the bound, for RowSql
+};
+
+Ahead KeysAhead(const Relation& relation, const OptionalKey& from, const KeyText& upper) {
+  Ahead ahead;
+  std::vector<std::string> names, lowers, uppers;
+  for (const KeyColumn& column : relation.key) names.push_back(column.name_sql);
+  for (size_t i = 0; from && i < names.size(); ++i) {
+    ahead.parameters.push_back(from->Reveal()[i]);
+    ahead.statement.parameter_types.push_back(relation.key[i].type);
+    lowers.push_back(absl::StrCat("$", ahead.parameters.size()));
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    ahead.parameters.push_back(upper.Reveal()[i]);
+    ahead.statement.parameter_types.push_back(relation.key[i].type);
+    uppers.push_back(absl::StrCat("$", ahead.parameters.size()));
+  }
+  ahead.keys =
+      absl::StrCat("SELECT ", KeyAliases(relation), " FROM ", relation.name_sql,
+                   from ? absl::StrCat(" WHERE ", RowSql(names), " > ", RowSql(lowers)) : "",
+                   " ORDER BY ", KeyList(relation, absl::StrCat(relation.qualifier_sql, ".")));
+  ahead.bound = RowSql(uppers);
+  return ahead;
+}
+
+}  // namespace
+
+// Whether a row lies before the upper is asked of it alone, as for the end of a batch: the index is
+// read from `from` on.
 absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection,
                                                       const Relation& relation,
                                                       const OptionalKey& from, const KeyText& upper,
                                                       int64_t rows_left) {
   const std::optional<OptionalKey> none;
   if (rows_left < DUNLIN_TUNABLE("agent.split.rows_min", kMinRowsToSplit)) return none;
-  std::vector<pg::Value> parameters;
-  pg::Statement look_up;
-  std::vector<std::string> names, lowers, uppers;
-  for (const KeyColumn& column : relation.key) names.push_back(column.name_sql);
-  for (size_t i = 0; from && i < names.size(); ++i) {
-    parameters.push_back(from->Reveal()[i]);
-    look_up.parameter_types.push_back(relation.key[i].type);
-    lowers.push_back(absl::StrCat("$", parameters.size()));
-  }
-  for (size_t i = 0; i < names.size(); ++i) {
-    parameters.push_back(upper.Reveal()[i]);
-    look_up.parameter_types.push_back(relation.key[i].type);
-    uppers.push_back(absl::StrCat("$", parameters.size()));
-  }
-  // By the index, at most a few hundred thousand entries ahead: what a plan left out of balance
-  // takes several splits. Whether the row lies before the upper is asked of it alone, as for the
-  // end of a batch.
-  const int64_t ahead = std::min<int64_t>(rows_left / 2, 200'000);
-  look_up.sql = absl::StrCat(
-      "SELECT ARRAY[", AliasList(relation, "::text"), "] FROM (SELECT ", KeyAliases(relation),
-      " FROM ", relation.name_sql,
-      from ? absl::StrCat(" WHERE ", RowSql(names), " > ", RowSql(lowers)) : "", " ORDER BY ",
-      KeyList(relation, absl::StrCat(relation.qualifier_sql, ".")), " LIMIT 1 OFFSET ", ahead,
-      ") found WHERE ", AliasRow(relation), " < ", RowSql(uppers));
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, connection.Execute(look_up, parameters));
+  Ahead ahead = KeysAhead(relation, from, upper);
+  // At most a few hundred thousand entries ahead: what a plan left out of balance takes several
+  // splits.
+  ahead.statement.sql =
+      absl::StrCat("SELECT ARRAY[", AliasList(relation, "::text"), "] FROM (", ahead.keys,
+                   " LIMIT 1 OFFSET ", std::min<int64_t>(rows_left / 2, 200'000), ") found WHERE ",
+                   AliasRow(relation), " < ", ahead.bound);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result found,
+                          connection.Execute(ahead.statement, ahead.parameters));
   if (found.rows.empty()) return none;
   DUNLIN_ASSIGN_OR_RETURN(KeyText key, DecodeRequiredKey(found.rows[0][0]));
   return std::optional<OptionalKey>(OptionalKey(std::move(key)));
+}
+
+absl::StatusOr<int64_t> CountAhead(pg::Connection& connection, const Relation& relation,
+                                   const OptionalKey& from, const KeyText& upper, int64_t most) {
+  Ahead ahead = KeysAhead(relation, from, upper);
+  ahead.statement.sql = absl::StrCat("SELECT count(*) FROM (", ahead.keys, " LIMIT ", most,
+                                     ") found WHERE ", AliasRow(relation), " <= ", ahead.bound);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
+                          connection.Execute(ahead.statement, ahead.parameters));
+  return counted.Int(0, 0);
 }
 
 std::string CoverageSql(const Relation& relation) {

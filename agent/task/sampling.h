@@ -53,6 +53,10 @@ absl::StatusOr<std::optional<OptionalKey>> FindMiddle(pg::Connection& connection
                                                       const OptionalKey& from, const KeyText& upper,
                                                       int64_t rows_left);
 
+// Rows in (from, upper], by the index; a count of `most` stands for that many or more.
+absl::StatusOr<int64_t> CountAhead(pg::Connection& connection, const Relation& relation,
+                                   const OptionalKey& from, const KeyText& upper, int64_t most);
+
 // SQL that counts violations of I2 among the shards of ($1 run, $2 step, $3 relation), by the key's
 // own types: ordered by upper, each lower is the upper before it, the first has none, and lower <
 // upper.

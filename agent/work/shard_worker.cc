@@ -26,6 +26,8 @@ constexpr absl::Duration kBackoffCap = absl::Seconds(30);
 constexpr absl::Duration kStoppedPoll = absl::Seconds(1);
 // A batch that took long says little about the next one.
 constexpr absl::Duration kLongestRest = absl::Seconds(5);
+// An index of so many entries is read in some milliseconds.
+constexpr int64_t kRowsCountedAhead = 50'000;
 
 const ShardWork& WorkOf(const LeaseHandle& handle) {
   return std::get<ShardWork>(handle.lease().work);
@@ -194,7 +196,20 @@ ShardWorker::Ended ShardWorker::RunBatches() {
     }
     if (Ended ended = WaitForPace()) return ended;
     if (Ended ended = RunOneBatch()) return ended;
+    if (Ended ended = CountAnew()) return ended;
   }
+  return std::nullopt;
+}
+
+ShardWorker::Ended ShardWorker::CountAnew() {
+  if (state_.done || step_.is_once() || !state_.upper || RowsLeft() > 0) return std::nullopt;
+  const auto ahead =
+      CountAhead(*connection_, *relation_, state_.from(), *state_.upper, kRowsCountedAhead);
+  if (!ahead.ok() && connection_->broken())
+    return HandleFailure(BatchOutcome{.status = ahead.status()}, nullptr);
+  // One that takes too long counts as far as it was to look.
+  rows_total_ = state_.checkpoint.rows_done + ahead.value_or(kRowsCountedAhead);
+  handle_.Post(state_.checkpoint, RowsLeft());
   return std::nullopt;
 }
 

@@ -75,6 +75,8 @@ class ShardWorker {
   void AfterCommit(const Boundary& boundary, const BatchOutcome& outcome, absl::Duration began);
   int64_t RowsForNextBatch() const;
   int64_t RowsLeft() const;
+  // Once more rows were met than planned: how many are ahead, so that a hot shard can be split.
+  Ended CountAnew();
   ShardOutcome Ending(Problem problem = {}) const;
   ShardOutcome InDoubt() const;
   Ended FromStatus(const absl::Status& status, const std::string& doing);

@@ -8,7 +8,7 @@ namespace dunlin::coordinator {
 namespace {
 constexpr double kRateWeight = 0.4;
 constexpr absl::Duration kLongestSample = absl::Seconds(30);
-constexpr int64_t kMinRowsToSplit = 20'000;
+constexpr int64_t kMinRowsToSplit = 2'000;
 constexpr absl::Duration kMinWorkToSplit = absl::Seconds(2);
 }  // namespace
 

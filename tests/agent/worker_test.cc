@@ -82,6 +82,29 @@ TEST_F(WorkerTest, I2_ASplitMovesTheUpperAndInsertsTheChildInOneTransaction) {
   EXPECT_TRUE(std::holds_alternative<FinalizeResult>(Task(TaskKind::kFinalize, 0, 2)));
 }
 
+TEST_F(WorkerTest, AShardThatHasGrownSincePlanningSaysHowMuchIsLeftAndCanBeSplit) {
+  MakeItems(300'000);
+  Exec("DELETE FROM items WHERE id % 300 <> 0");
+  Exec("VACUUM FULL items");
+  UseCountUp();
+  shard_ = PlanOneShard();
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 299999) g WHERE g % 300 <> 0");
+  const auto handle = Grant(shard_, 1);
+  ShardOutcome outcome;
+  std::jthread working([&] { outcome = Work(*handle); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30),
+                                  [&] { return handle->TakeReport().rows_left > 20'000; }));
+  handle->RequestSplit();
+  working.join();
+  EXPECT_TRUE(outcome.done);
+  ASSERT_EQ(splits_.size(), 1u);
+  for (const LedgerShard& child : Shards()) {
+    if (child.id == shard_.id) continue;
+    EXPECT_TRUE(Work(child, 1).done);
+  }
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
 TEST_F(WorkerTest, I2_ASplitWhoseReportIsNotTakenIsFoundInTheLedger) {
   MakeAndPlan(20'000);
   const auto handle = Grant(shard_, 1);
