@@ -24,7 +24,7 @@ cc -O2 -Wall -o "$out/loop" bench/loop.c $(pkg-config --cflags --libs libpq) -pt
 # shellcheck source=bench/server.sh
 . bench/server.sh
 start_server
-rows=2000000
+rows=4000000
 dsn=$(dsn app)
 sql postgres "CREATE DATABASE app"
 "$pg/pgbench" -i -q -s 10 "$dsn" >/dev/null 2>&1
@@ -94,7 +94,7 @@ side() {
     local warm=1
     if [ "$1" = dunlin ]; then
       # It settles beside the application, not before it.
-      warm=15
+      warm=30
     fi
     start "$@"
     application "$rate" "$warm"

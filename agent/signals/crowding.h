@@ -48,7 +48,7 @@ class CrowdingWatch {
  private:
   static constexpr double kKept = 0.78;  // four seconds on the average
   static constexpr double kLittle = 0.33;
-  static constexpr double kLooksToKnow = 80;
+  static constexpr double kLooksToKnow = 60;
   static constexpr double kNormalWeight = 0.1;
   struct Looks {
     double open = 0, looks = 0, beside = 0;  // what is older counts for less than a look

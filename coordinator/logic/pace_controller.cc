@@ -28,7 +28,10 @@ constexpr double kHigh = 0.8;
 constexpr double kOver = 1.0;
 constexpr double kFarOver = 2.0;
 constexpr int kMostRungsAtOnce = 6;
-constexpr int kStartRungsPerTick = 2;
+// Beside an application a step is felt by signals that are means within that time.
+constexpr absl::Duration kStartEvery = absl::Seconds(3);
+constexpr int kStartDutyRungs = 2;
+constexpr int kStartBatchRungs = 3;
 
 // How often the shortest batch must double to reach the limit.
 int BatchRungs(const PaceLimits& limits) {
@@ -57,13 +60,14 @@ int RungBelow(int rung, int lowest, bool halve, const PaceLimits& limits) {
 }
 
 // A value that does not show the latest change yet, `since_change` ago, counts only when it is far
-// over.
+// over, or beside several shards: those go at once.
 int RungAfter(const std::vector<Pressure>& pressures, int rung, bool halve,
               absl::Duration since_change, const PaceLimits& limits) {
   int result = rung;
   for (const Pressure& one : pressures) {
     if (one.ratio < (halve ? kOver : kHigh)) continue;
-    if (one.ratio < kFarOver && since_change < one.settles) continue;
+    const bool settling = since_change < one.settles && rung <= OneShardRung(limits);
+    if (one.ratio < kFarOver && settling) continue;
     const int steps =
         halve
             ? std::clamp(1 + static_cast<int>(std::floor(kDutyRungsToHalve * std::log2(one.ratio))),
@@ -80,10 +84,11 @@ int RungAfter(const std::vector<Pressure>& pressures, int rung, bool halve,
   return result;
 }
 
-// Two rungs, or twice the shards.
+// Twice the time, longer batches, or twice the shards.
 int RungWhileStarting(int rung, const PaceLimits& limits) {
   const int one_shard = OneShardRung(limits);
-  if (rung < one_shard) return std::min(rung + kStartRungsPerTick, one_shard);
+  const int step = rung <= kDutyRungs ? kStartDutyRungs : kStartBatchRungs;
+  if (rung < one_shard) return std::min(rung + step, one_shard);
   return one_shard - 1 + 2 * (rung - one_shard + 1);
 }
 
@@ -192,7 +197,7 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
   } else if (u < kCalm && !state.pressure_seen) {
     if (facts.alone) {
       rung = top;
-    } else if (since_change >= kTick && rung == before.rung) {
+    } else if (since_change >= kStartEvery && rung == before.rung) {
       rung = RungWhileStarting(rung, limits);
     }
   } else if (u < kCalm && since_change >= kHold && facts.now - state.busy_at >= kHold &&

@@ -72,11 +72,12 @@ struct PaceDecision {
   std::string level_text;
 };
 
-// u = the largest ratio. Before the first pressure: two rungs for each second of calm, shards
-// doubling, and the limit at once while alone. u >= 1: one rung down in the smallest case, shards
-// halved, more rungs for a larger u, at once and every second; then nothing rises for ten seconds.
-// 0.8 to 1: one shard or rung down each five seconds. 0.5 to 0.8: holds. Less for ten seconds, with
-// all slots busy: up.
+// u = the largest ratio. Before the first pressure: the limit at once while alone, else each three
+// seconds of calm twice as much of the time, then longer batches, then twice the shards. u >= 1:
+// one rung down in the smallest case, shards halved, more rungs for a larger u, at once and every
+// second (for means: once they can show a step); then nothing rises for ten seconds. 0.8 to 1: one
+// shard or rung down each five seconds. 0.5 to 0.8: holds. Less for ten seconds, with all slots
+// busy: up.
 PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before);
 
 // While no window of the file is open: nothing is in work, and what was learned is of no use later.

@@ -18,7 +18,7 @@ constexpr double kShortestProbeLimit = 0.001;
 // `typical` follows a change within that.
 constexpr absl::Duration kProbeSettles = absl::Seconds(20);
 // The mean of some seconds.
-constexpr absl::Duration kMeanSettles = absl::Seconds(4);
+constexpr absl::Duration kMeanSettles = absl::Seconds(3);
 constexpr absl::Duration kReadAtOnce = absl::Seconds(1);
 // So many more are chance.
 constexpr double kFewTransactions = 0.1;
@@ -140,6 +140,24 @@ bool Concerns(const SignalSample& sample, const PressureOfRun& run) {
   return true;
 }
 
+// Beside an application nothing rises before it is known what is normal for it.
+void AddUnknownNormal(const SignalBoard& board, const PressureOfRun& run,
+                      std::vector<Pressure>& pressures) {
+  const bool on =
+      !std::isinf(SignalLimitOf({.kind = SignalKind::kOpenTransactions}, run.limits, run.alone));
+  const auto measured = [&](SignalKind kind) {
+    return std::any_of(board.samples.begin(), board.samples.end(),
+                       [kind](const SignalSample& sample) { return sample.kind == kind; });
+  };
+  if (run.alone || !on || !measured(SignalKind::kProbeLatency) ||
+      measured(SignalKind::kOpenTransactions))
+    return;
+  pressures.push_back({.key = "unknown/open_transactions",
+                       .text = "it is not known yet what is normal for the application",
+                       .ratio = kHoldRatio,
+                       .slowest = SlowestPace::kTrickle});
+}
+
 // A file's own check that nobody answers is as dead as one that fails.
 void AddMissingCheck(const SignalBoard& board, const PressureOfRun& run,
                      std::vector<Pressure>& pressures) {
@@ -229,6 +247,7 @@ std::vector<Pressure> EvaluateSignals(const SignalBoard& board, const PressureOf
                          .settles = IsMean(sample.kind) ? kMeanSettles : kReadAtOnce});
   }
   AddMissingCheck(board, run, pressures);
+  AddUnknownNormal(board, run, pressures);
   std::stable_sort(pressures.begin(), pressures.end(),
                    [](const Pressure& a, const Pressure& b) { return a.ratio > b.ratio; });
   return pressures;

@@ -29,13 +29,15 @@ TEST(PressureTest, NamesValueAndLimitTheLoudestFirst) {
              {.kind = SignalKind::kReplicaLag, .subject = "replica-2", .value = 7.4},
              {.kind = SignalKind::kBlockedSessions, .value = 1},
              {.kind = SignalKind::kProbeLatency, .value = 0.0031, .baseline = 0.0005},
+             {.kind = SignalKind::kOpenTransactions, .value = 1, .baseline = 1},
              {.kind = SignalKind::kWalRate, .value = 1e12}}),
       {.run_id = "r"});
   EXPECT_THAT(
       Texts(pressures),
       ElementsAre("a one-row read takes 3.1 ms (limit 1.5 ms, normal is 0.5 ms)",
                   "1 session waits for more than 100 ms for locks that Dunlin holds (limit 0)",
-                  "replica-2 is 7.4 s behind (limit 5 s)", "3 sessions wait for locks (limit 10)"));
+                  "replica-2 is 7.4 s behind (limit 5 s)", "3 sessions wait for locks (limit 10)",
+                  "others have 1 transactions open at once (limit 1.4, normal is 1)"));
   EXPECT_EQ(pressures[1].ratio, 2) << "any is twice the limit";
 }
 
@@ -74,6 +76,18 @@ TEST(PressureTest, MoreTransactionsOpenAtOnceAreHarmOverWhatIsNormal) {
   EXPECT_EQ(pressure(2, 2).ratio, 0);
   EXPECT_EQ(pressure(1, 2).ratio, 0);
   EXPECT_LT(pressure(0.09, 0.01).ratio, 1) << "few are chance";
+}
+
+TEST(PressureTest, BesideAnApplicationNothingRisesBeforeItsNormalIsKnown) {
+  const SignalBoard board = Board({{.kind = SignalKind::kProbeLatency, .baseline = 0.0005}});
+  const auto pressures = EvaluateSignals(board, {.run_id = "r"});
+  EXPECT_THAT(pressures.at(0).text, HasSubstr("not known yet what is normal"));
+  EXPECT_GT(pressures[0].ratio, 0.5);
+  EXPECT_LT(pressures[0].ratio, 0.8) << "it is no harm";
+  EXPECT_EQ(EvaluateSignals(board, {.run_id = "r", .alone = true, .level_age = absl::Minutes(1)})
+                .at(0)
+                .ratio,
+            0);
 }
 
 TEST(PressureTest, WhatCouldNeverBeReadHoldsNothingBackWhatWasLostOrIsNamedDoes) {

@@ -51,15 +51,19 @@ void SimDatabase::Step(const PaceLevel& level) {
     const double more = works ? (probe - at_rest) * kReads / beside_batches : 0;
     watch_.Note(absl::Seconds(at_rest + more), works);
   }
-  std::vector<agent::SignalSample> slowdown;
-  watch_.Report(slowdown);
+  for (int look = 0; look < kReads; ++look)
+    crowding_.Note(std::lround(20 * world_.application * slowdown_), look < beside_batches);
+  std::vector<agent::SignalSample> watched;
+  watch_.Report(watched);
+  crowding_.Report(watched);
   typical_ = typical_ == 0 ? probe : 0.9 * typical_ + 0.1 * probe;
   board.samples.push_back({.kind = SignalKind::kProbeLatency,
                            .value = probe,
                            .baseline = world_.calm_probe,
                            .typical = typical_});
-  for (const agent::SignalSample& sample : slowdown)
-    board.samples.push_back({.kind = sample.kind, .value = sample.value});
+  for (const agent::SignalSample& sample : watched)
+    board.samples.push_back(
+        {.kind = sample.kind, .value = sample.value, .baseline = sample.baseline});
   board.samples.push_back({.kind = SignalKind::kReplicaLag, .subject = "replica-1", .value = lag});
   measured_.push_back(board);
   if (measured_.size() > 2) measured_.pop_front();

@@ -4,6 +4,7 @@
 
 #include "absl/time/time.h"
 
+#include "agent/signals/crowding.h"
 #include "agent/signals/slowdown.h"
 #include "coordinator/logic/pace_controller.h"
 
@@ -39,6 +40,7 @@ class SimDatabase {
   World world_;
   double typical_ = 0;
   agent::SlowdownWatch watch_;
+  agent::CrowdingWatch crowding_;
   double slowdown_ = 1;
   double lag_work_ = 0;  // not yet replayed
   std::deque<double> produced_;
