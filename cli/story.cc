@@ -114,8 +114,10 @@ std::string HoldersText(const std::vector<v1::Shard>& shards) {
   for (const auto& [agent, count] : held) {
     if (parts.size() < kMaxHolders) parts.push_back(absl::StrCat(agent, " holds ", count));
   }
-  if (held.size() > kMaxHolders)
-    parts.push_back(absl::StrCat(held.size() - kMaxHolders, " more agents"));
+  if (held.size() > kMaxHolders) {
+    const size_t more = held.size() - kMaxHolders;
+    parts.push_back(absl::StrCat(more, more == 1 ? " more agent" : " more agents"));
+  }
   return absl::StrJoin(parts, ", ");
 }
 

@@ -103,6 +103,65 @@ TEST(StoryTest, WhoHoldsShardsAndSignalsAreShownWhileItRuns) {
   EXPECT_THAT(text, HasSubstr("  next        dunlin watch 20261101000000\n"));
 }
 
+TEST(StoryTest, WhereItStandsAmongOtherRunsAndHowItEnded) {
+  Story story = AStory();
+  story.run.set_kind(v1::Run::KIND_UNDO);
+  story.run.set_state(v1::Run::STATE_FINISHED);
+  story.run.set_reason("");
+  story.run.set_follows_run_id("f0");
+  story.run.set_followed_by_run_id("f1");
+  story.run.set_superseded_by("20261105000000_b");
+  story.run.set_step(2);
+  story.run.set_steps(2);
+  story.run.set_critical(true);
+  (*story.run.mutable_parameters())["rate"] = "1.2";
+  story.run.mutable_finish_time()->set_seconds(absl::ToUnixSeconds(kNow) - 59);
+  std::string text = StoryText(story, {});
+  EXPECT_THAT(text, StartsWith("20261101000000_a (undo) on orders\n"));
+  EXPECT_THAT(text, HasSubstr("  next        dunlin redo 20261101000000\n"
+                              "  superseded  by 20261105000000_b\n"
+                              "  followed by run f1\n"
+                              "  takes back  run f0\n"));
+  EXPECT_THAT(text, HasSubstr("  progress    100.0 %, "));
+  EXPECT_THAT(text, HasSubstr("; step 2 of 2\n"));
+  EXPECT_THAT(text, HasSubstr("  ended       2026-11-24 03:29:01Z, after 9 min\n"
+                              "  critical    not approved yet\n"));
+  EXPECT_THAT(text, HasSubstr("  parameters  rate=1.2\n"));
+  EXPECT_THAT(text, Not(HasSubstr("because")));
+  story.run.set_kind(v1::Run::KIND_BASELINE);
+  story.run.set_approved_by("grace");
+  text = StoryText(story, {});
+  EXPECT_THAT(text, HasSubstr("  baseline    recorded as done elsewhere\n"
+                              "  follows     run f0\n"));
+  EXPECT_THAT(text, HasSubstr("  critical    approved by grace\n"));
+}
+
+TEST(StoryTest, AProblemIsCalledSoAndCommandsReachWhereItRuns) {
+  Story story = AStory();
+  story.run.set_error("column nope does not exist");
+  story.reach = " --database …";
+  for (int agent = 1; agent <= 5; ++agent) {
+    v1::Shard shard;
+    shard.set_state(v1::Shard::STATE_LEASED);
+    shard.set_agent_name(absl::StrCat("a:", agent));
+    story.shards.push_back(shard);
+  }
+  v1::Shard done;
+  done.set_state(v1::Shard::STATE_DONE);
+  done.set_agent_name("b:1");
+  story.shards.push_back(done);
+  story.events[0].set_peer("ipv6:%5B::1%5D:41234");
+  for (int i = 13; i < 40; ++i) story.events.push_back(Event(i, "problem", "", ""));
+  const std::string text = StoryText(story, {});
+  EXPECT_THAT(text, HasSubstr("  error       column nope does not exist\n"));
+  EXPECT_THAT(text, HasSubstr("  next        dunlin resume 20261101000000 --database …\n"));
+  EXPECT_THAT(text, HasSubstr("dunlin quarantine list 20261101000000 --database …\n"));
+  EXPECT_THAT(text, HasSubstr("dunlin events 20261101000000 --database …\n"));
+  EXPECT_THAT(text,
+              HasSubstr("(a:1 holds 1, a:2 holds 1, a:3 holds 1, a:4 holds 1, 1 more agent)"));
+  EXPECT_THAT(text, HasSubstr("by ada from [::1]:41234, "));
+}
+
 TEST(StoryTest, ALongStoryIsToldByItsBeginningAndItsEnd) {
   Story story = AStory();
   for (int i = 13; i < 60; ++i)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -124,8 +125,26 @@ TEST_F(OnCall, ShowAndEventsTellWhoDidWhatWhenWhyFromWhereAndWhatWasBefore) {
   EXPECT_THAT(events, ::testing::ContainsRegex(
                           "Z  grace from 127.0.0.1:[0-9]+ +limits_changed +concurrency 4 → "
                           "concurrency 1 +sale\n"));
+  EXPECT_THAT(events, Not(HasSubstr("lease_granted")));
+  EXPECT_THAT(Said({"events", kSlow, "--all"}), HasSubstr("lease_granted"));
+  std::vector<nlohmann::json> lines;
+  std::istringstream stream(Said({"events", kSlow, "-o", "json"}));
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  const auto limits = std::find_if(lines.begin(), lines.end(), [](const nlohmann::json& line) {
+    return line["kind"] == "limits_changed";
+  });
+  ASSERT_NE(limits, lines.end());
+  EXPECT_EQ((*limits)["actor"], "grace");
+  EXPECT_EQ((*limits)["reason"], "sale");
+  EXPECT_EQ((*limits)["old_value"], "concurrency 4");
+  EXPECT_EQ((*limits)["new_value"], "concurrency 1");
+  EXPECT_THAT((*limits)["peer"].get<std::string>(), HasSubstr("127.0.0.1:"));
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
+                          [](const nlohmann::json& line) { return line["kind"] == "run_created"; }),
+            1);
   const auto shown = nlohmann::json::parse(Said({"show", kSlow, "-o", "json"}));
   EXPECT_EQ(shown["next_command"], absl::StrCat("dunlin resume ", kSlow));
+  EXPECT_EQ(shown["events"], nlohmann::json(lines)) << "who did what, as `events` tells it";
 }
 
 // crc32('app') times Rails' salt.
