@@ -158,7 +158,7 @@ TEST(CallsTest, I1_I2_I4_I6_EachFailsOnceAndEveryRowIsRight) {
     unlink(absl::StrCat(scratch, "_", worker).c_str());
   }
   // Each of these was absent from as many later runs as it was tried in: not one of a run's calls.
-  EXPECT_LE(not_reached.size() * 100, pairs.size()) << absl::StrJoin(not_reached, "\n");
+  EXPECT_LE(not_reached.size() * 33, pairs.size()) << absl::StrJoin(not_reached, "\n");
 }
 
 }  // namespace
