@@ -1,9 +1,8 @@
 #pragma once
 
-#include <algorithm>
-#include <utility>
 #include <vector>
 
+#include "agent/signals/recent_mean.h"
 #include "agent/signals/signal.h"
 
 namespace dunlin::agent {
@@ -16,45 +15,36 @@ class CrowdingWatch {
  public:
   // A look: others' open transactions; whether a session of Dunlin's was in one.
   void Note(int64_t open, bool works) {
-    latest_.open += static_cast<double>(open);
-    latest_.looks += 1;
-    if (works) latest_.beside += 1;
+    open_.Add(static_cast<double>(open));
+    beside_.Add(works ? 1 : 0);
   }
   // Once a second. Nothing before Dunlin has done little for a while.
   void Report(std::vector<SignalSample>& samples) {
-    if (latest_.looks == 0) return;
-    all_ = {all_.open * kKept + latest_.open, all_.looks * kKept + latest_.looks,
-            all_.beside * kKept + latest_.beside};
-    const Looks two = {before_.open + latest_.open, before_.looks + latest_.looks};
-    // What is over is soon forgotten.
-    const double open = std::min(all_.Mean(), two.Mean());
-    const bool little = all_.beside <= kLittle * all_.looks;
+    const RecentMean::Sum latest = open_.latest();
+    if (latest.count == 0) return;
+    open_.EndSecond();
+    beside_.EndSecond();
+    const bool little = beside_.steady() <= kLittle;
     if (normal_looks_ < kLooksToKnow) {
       if (little) {
-        normal_ = (normal_ * normal_looks_ + latest_.open) / (normal_looks_ + latest_.looks);
-        normal_looks_ += latest_.looks;
+        normal_ = (normal_ * normal_looks_ + latest.of) / (normal_looks_ + latest.count);
+        normal_looks_ += latest.count;
       }
-    } else if (little || all_.Mean() < normal_) {
+    } else if (little || open_.steady() < normal_) {
       // Dunlin only adds to it: less is news at any time.
-      normal_ += kNormalWeight * (all_.Mean() - normal_);
+      normal_ += kNormalWeight * (open_.steady() - normal_);
     }
     if (normal_looks_ >= kLooksToKnow) {
       samples.push_back(
-          {.kind = SignalKind::kOpenTransactions, .value = open, .baseline = normal_});
+          {.kind = SignalKind::kOpenTransactions, .value = open_.value(), .baseline = normal_});
     }
-    before_ = std::exchange(latest_, {});
   }
 
  private:
-  static constexpr double kKept = 0.78;  // four seconds on the average
   static constexpr double kLittle = 0.33;
   static constexpr double kLooksToKnow = 60;
   static constexpr double kNormalWeight = 0.1;
-  struct Looks {
-    double open = 0, looks = 0, beside = 0;  // what is older counts for less than a look
-    double Mean() const { return open / looks; }
-  };
-  Looks all_, latest_, before_;
+  RecentMean open_, beside_;
   double normal_ = 0, normal_looks_ = 0;
 };
 

@@ -19,7 +19,6 @@ constexpr double kShortestProbeLimit = 0.001;
 constexpr absl::Duration kProbeSettles = absl::Seconds(20);
 // The mean of some seconds.
 constexpr absl::Duration kMeanSettles = absl::Seconds(3);
-constexpr absl::Duration kReadAtOnce = absl::Seconds(1);
 // So many more are chance.
 constexpr double kFewTransactions = 0.1;
 // As a limit: a file may ask for less, which could not be told from chance.
@@ -243,8 +242,8 @@ std::vector<Pressure> EvaluateSignals(const SignalBoard& board, const PressureOf
     pressures.push_back({.key = absl::StrCat(info.name, "/", sample.subject),
                          .text = SignalText(sample, run.limits, run.alone),
                          .ratio = SignalRatio(sample, limit),
-                         .slowest = info.slowest,
-                         .settles = IsMean(sample.kind) ? kMeanSettles : kReadAtOnce});
+                         .slowest = info.slowest});
+    if (IsMean(sample.kind)) pressures.back().settles = kMeanSettles;
   }
   AddMissingCheck(board, run, pressures);
   AddUnknownNormal(board, run, pressures);

@@ -48,9 +48,7 @@ absl::StatusOr<Adoption> LockAdoption(Transaction& tx, const std::string& target
 }
 
 absl::Status ReadAgain(Transaction& tx, RunEditor& run, const Adoption& adoption) {
-  DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, "", "the target was adopted"));
   DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kDropOpenTasks, {run.id}));
-  DUNLIN_RETURN_IF_ERROR(run.Emit(adoption.Event("run_adopted")));
   run.reconcile_due = true;
   if (run.state == RunState::kFinished)
     DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kRunning, adoption.Event("")));
@@ -64,8 +62,6 @@ absl::Status ReadAgain(Transaction& tx, RunEditor& run, const Adoption& adoption
 }
 
 absl::Status Finish(Transaction& tx, RunEditor& run, const Adoption& adoption) {
-  DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, "", "the target was adopted"));
-  DUNLIN_RETURN_IF_ERROR(run.Emit(adoption.Event("run_adopted")));
   run.reconcile_due = false;
   DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kFinished, adoption.Event("")));
   return run.Save();
@@ -73,8 +69,6 @@ absl::Status Finish(Transaction& tx, RunEditor& run, const Adoption& adoption) {
 
 absl::Status End(Transaction& tx, RunEditor& run, const Adoption& adoption,
                  const std::string& why) {
-  DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, "", "the target was adopted"));
-  DUNLIN_RETURN_IF_ERROR(run.Emit(adoption.Event("run_adopted")));
   RunEditor::EventText text = adoption.Event("");
   text.reason = why;
   if (run.state == RunState::kFinished)
@@ -101,9 +95,13 @@ absl::Status BringInLine(Transaction& tx, const std::string& id, const Adoption&
                          .in_ledger = there != outcomes.end(),
                          .outcome = there == outcomes.end() ? "" : there->second,
                          .name_in_ledger = names.contains(run.migration)};
-  switch (DecideAdopt(facts)) {
+  const AdoptVerdict verdict = DecideAdopt(facts);
+  if (verdict == AdoptVerdict::kKeep) return absl::OkStatus();
+  DUNLIN_RETURN_IF_ERROR(RevokeLeases(tx, run, "", "the target was adopted"));
+  DUNLIN_RETURN_IF_ERROR(run.Emit(adoption.Event("run_adopted")));
+  switch (verdict) {
     case AdoptVerdict::kKeep:
-      return absl::OkStatus();
+      break;
     case AdoptVerdict::kFinished:
       return Finish(tx, run, adoption);
     case AdoptVerdict::kReadAgain:
@@ -267,9 +265,7 @@ absl::StatusOr<pb::AdoptTargetResponse> Store::AdoptTarget(const pb::AdoptTarget
                                                            const Caller& caller) {
   return Idempotent<pb::AdoptTargetRequest, pb::AdoptTargetResponse>(
       request, [&](Transaction& tx, pb::AdoptTargetResponse& response) -> absl::Status {
-        DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WaitForAgent(tx, request.target()));
-        if (!wait.sentence.empty())
-          return WithReason(absl::FailedPreconditionError(wait.sentence), "NO_AGENT");
+        DUNLIN_RETURN_IF_ERROR(RequireAgent(tx, request.target()));
         DUNLIN_RETURN_IF_ERROR(
             tx.Run(sql::kBeginAdoption,
                    {request.target(), request.operator_name(), request.reason(), caller.peer}));

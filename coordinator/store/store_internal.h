@@ -88,6 +88,8 @@ absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_
                                         const std::string& target, const Definition& definition);
 // The same of a run that needs nothing but an agent.
 absl::StatusOr<RunWait> WaitForAgent(Transaction& tx, const std::string& target);
+// FAILED_PRECONDITION, reason NO_AGENT, with what starts one, unless one is connected.
+absl::Status RequireAgent(Transaction& tx, const std::string& target);
 // "start one: dunlin-agent …"
 std::string StartAnAgent(const std::string& target);
 

@@ -65,9 +65,7 @@ absl::StatusOr<pb::ForgetRunResponse> Store::ForgetRun(const pb::ForgetRunReques
           return WrongState(run, "it is being undone, which needs its before-images",
                             absl::StrCat("See that: dunlin show ", undo.Text(0, 0)));
         }
-        DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WaitForAgent(tx, run.target));
-        if (!wait.sentence.empty())
-          return WithReason(absl::FailedPreconditionError(wait.sentence), "NO_AGENT");
+        DUNLIN_RETURN_IF_ERROR(RequireAgent(tx, run.target));
         DUNLIN_RETURN_IF_ERROR(run.Emit({.kind = "forget_asked",
                                          .actor = request.operator_name(),
                                          .reason = request.reason(),

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/status_macros.h"
+#include "common/status_util.h"
 #include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store_internal.h"
@@ -87,6 +88,12 @@ absl::StatusOr<RunWait> WaitForAgent(Transaction& tx, const std::string& target)
   if (agents.Int(0, 0) > 0) return RunWait();
   return RunWait{.sentence = absl::StrCat("no agent for target ", target, " is connected; ",
                                           StartAnAgent(target))};
+}
+
+absl::Status RequireAgent(Transaction& tx, const std::string& target) {
+  DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, WaitForAgent(tx, target));
+  if (wait.sentence.empty()) return absl::OkStatus();
+  return WithReason(absl::FailedPreconditionError(wait.sentence), "NO_AGENT");
 }
 
 std::string StartAnAgent(const std::string& target) {
