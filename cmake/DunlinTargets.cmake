@@ -1,11 +1,34 @@
 # One static library per folder with explicit DEPS: the link graph is the layering.
 
-# dunlin_library(NAME dunlin_x SRCS a.cc … DEPS …)
+# The headers that most files begin with, compiled once: a third of the time that a test build takes. Not in the release, which so
+# shows that each file includes what it uses.
+function(dunlin_precompiled NAME)
+  cmake_parse_arguments(ARG "" "" "HEADERS;DEPS" ${ARGN})
+  file(WRITE ${CMAKE_BINARY_DIR}/generated/${NAME}.cc "")
+  add_library(${NAME} OBJECT ${CMAKE_BINARY_DIR}/generated/${NAME}.cc)
+  target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} dunlin_warnings)
+  target_precompile_headers(${NAME} PRIVATE ${ARG_HEADERS})
+endfunction()
+if(NOT CMAKE_DISABLE_PRECOMPILE_HEADERS AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-pthread -fpch-preprocess)  # as protobuf asks of some; for ccache
+endif()
+set(DUNLIN_COMMON_HEADERS
+    <algorithm> <functional> <map> <memory> <optional> <set> <string> <utility> <vector> <absl/status/status.h> <absl/status/statusor.h>
+    <absl/strings/ascii.h> <absl/strings/match.h> <absl/strings/numbers.h> <absl/strings/str_cat.h> <absl/strings/str_format.h> <absl/strings/str_join.h>
+    <absl/strings/str_split.h> <absl/time/time.h> <nlohmann/json.hpp>)
+
+# dunlin_library(NAME dunlin_x [RPC] SRCS a.cc … DEPS …)
+# RPC: its files include generated code of proto/.
 function(dunlin_library)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "RPC" "NAME" "SRCS;DEPS" ${ARGN})
   add_library(${ARG_NAME} STATIC ${ARG_SRCS})
   target_include_directories(${ARG_NAME} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} PUBLIC ${ARG_DEPS} PRIVATE dunlin_warnings)
+  if(ARG_RPC)
+    target_precompile_headers(${ARG_NAME} REUSE_FROM dunlin_rpc_headers)
+  else()
+    target_precompile_headers(${ARG_NAME} REUSE_FROM dunlin_headers)
+  endif()
   if(DUNLIN_FAULTS)
     target_compile_definitions(${ARG_NAME} PUBLIC DUNLIN_FAULTS=1)
   endif()
@@ -29,6 +52,7 @@ function(dunlin_test)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_include_directories(${ARG_NAME} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} dunlin_testlib GTest::gmock GTest::gtest dunlin_warnings)
+  target_precompile_headers(${ARG_NAME} REUSE_FROM dunlin_test_headers)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()

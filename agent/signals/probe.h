@@ -11,7 +11,7 @@ namespace dunlin::agent {
 
 // What a one-row read takes, against what it takes while Dunlin does not work. Single reads vary;
 // the median of a second does not. Pure: the caller brings the times. One thread.
-class Probe {
+class ProbeWatch {
  public:
   // A read took `took`; `calm`: no session of Dunlin's worked.
   void Note(absl::Duration took, bool calm) {

@@ -56,7 +56,7 @@ std::optional<SignalReport> SignalSampler::Take() {
 void SignalSampler::Forget() {
   connection_.reset();
   locks_ = LockWatch();
-  probe_ = Probe();
+  probe_ = ProbeWatch();
   slowdown_ = SlowdownWatch();
   crowding_ = CrowdingWatch();
   noted_.clear();

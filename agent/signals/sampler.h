@@ -55,7 +55,7 @@ class SignalSampler {
   std::unique_ptr<pg::Connection> connection_;
   std::vector<std::unique_ptr<Signal>> signals_;
   LockWatch locks_;
-  Probe probe_;
+  ProbeWatch probe_;
   SlowdownWatch slowdown_;
   CrowdingWatch crowding_;
   absl::Duration looked_at_ = -absl::InfiniteDuration();

@@ -61,14 +61,13 @@ absl::Status ReadAgain(Transaction& tx, RunEditor& run, const Adoption& adoption
   return run.Save();
 }
 
-absl::Status Finish(Transaction& tx, RunEditor& run, const Adoption& adoption) {
+absl::Status Finish(RunEditor& run, const Adoption& adoption) {
   run.reconcile_due = false;
   DUNLIN_RETURN_IF_ERROR(run.ChangeState(RunState::kFinished, adoption.Event("")));
   return run.Save();
 }
 
-absl::Status End(Transaction& tx, RunEditor& run, const Adoption& adoption,
-                 const std::string& why) {
+absl::Status End(RunEditor& run, const Adoption& adoption, const std::string& why) {
   RunEditor::EventText text = adoption.Event("");
   text.reason = why;
   if (run.state == RunState::kFinished)
@@ -103,15 +102,15 @@ absl::Status BringInLine(Transaction& tx, const std::string& id, const Adoption&
     case AdoptVerdict::kKeep:
       break;
     case AdoptVerdict::kFinished:
-      return Finish(tx, run, adoption);
+      return Finish(run, adoption);
     case AdoptVerdict::kReadAgain:
       return ReadAgain(tx, run, adoption);
     case AdoptVerdict::kStandAside:
-      DUNLIN_RETURN_IF_ERROR(End(tx, run, adoption, "the run of the adopted ledger is the one"));
+      DUNLIN_RETURN_IF_ERROR(End(run, adoption, "the run of the adopted ledger is the one"));
       return tx.Run(sql::kMarkVoid, {run.id});
     case AdoptVerdict::kNoRecord:
       return End(
-          tx, run, adoption,
+          run, adoption,
           absl::StrCat("the ledger of ", run.target,
                        " has no record of it. If the database was restored from before it, do "
                        "it again: dunlin redo ",

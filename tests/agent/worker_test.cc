@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include <sanitizer/allocator_interface.h>
 
 #include "common/fault.h"
 #include "common/pg/error.h"
@@ -299,6 +300,14 @@ TEST_F(WorkerTest, I8_NeitherAProblemNorItsMessageShowsAValueOfARow) {
   EXPECT_THAT(outcome.problem.message, Not(HasSubstr("geheim")));
 }
 
+int64_t AllocatedBytes() {
+#ifdef __SANITIZE_ADDRESS__
+  return static_cast<int64_t>(__sanitizer_get_current_allocated_bytes());
+#else
+  return static_cast<int64_t>(mallinfo2().uordblks);
+#endif
+}
+
 TEST_F(WorkerTest, I10_AnAgentsMemoryDoesNotGrowWithTheBatchesDone) {
   MakeAndPlan(20'000);
   definition_.limits.batch_time = absl::Microseconds(1);  // one row each
@@ -307,9 +316,9 @@ TEST_F(WorkerTest, I10_AnAgentsMemoryDoesNotGrowWithTheBatchesDone) {
   const auto seq = [&] { return handle->TakeReport().checkpoint.value_or(Checkpoint{}).seq; };
   constexpr int64_t kWarmUp = 100, kBatches = 500;
   ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return seq() >= kWarmUp; }));
-  const auto before = static_cast<int64_t>(mallinfo2().uordblks);
+  const auto before = AllocatedBytes();
   ASSERT_TRUE(testing::Eventually(absl::Minutes(1), [&] { return seq() >= kWarmUp + kBatches; }));
-  const auto after = static_cast<int64_t>(mallinfo2().uordblks);
+  const auto after = AllocatedBytes();
   handle->Drain();
   working.join();
   // A checkpoint with its key is over a hundred bytes.
