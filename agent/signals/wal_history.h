@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -26,17 +27,20 @@ class WalHistory {
     }
     return absl::ZeroDuration();
   }
-  // Bytes a second over the last ten notes.
+  // Bytes a second over the latest three seconds; noted about once a second.
   double BytesPerSecond(absl::Duration now) const {
-    if (seen_.size() < 2) return 0;
-    const auto& [since, from] = seen_[seen_.size() - std::min<size_t>(seen_.size(), 10)];
-    const double seconds = absl::ToDoubleSeconds(now - since);
-    return seconds <= 0 ? 0 : static_cast<double>(seen_.back().second - from) / seconds;
+    if (seen_.empty()) return 0;
+    const absl::Duration start = now - kRateOver;
+    auto from = seen_.rbegin();
+    while (from->first > start && std::next(from) != seen_.rend()) ++from;
+    const double seconds = absl::ToDoubleSeconds(now - std::max(from->first, start));
+    return seconds <= 0 ? 0 : static_cast<double>(seen_.back().second - from->second) / seconds;
   }
 
  private:
   // Ten minutes of busy seconds.
   static constexpr size_t kMostSeen = 600;
+  static constexpr absl::Duration kRateOver = absl::Seconds(3);
   std::deque<std::pair<absl::Duration, int64_t>> seen_;
 };
 

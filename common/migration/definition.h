@@ -70,6 +70,7 @@ struct Limits {
   absl::Duration batch_time = absl::Milliseconds(100);  // 5 ms … 10 s
   int concurrency = 4;                                  // 1 … 256
   int64_t rows_per_second = 0;                          // 0 = no limit
+  int64_t wal_bytes_per_second = 0;                     // of the server; 0 = no limit
   absl::Duration pause = absl::ZeroDuration();          // between batches of a shard
   absl::Duration barrier_timeout = absl::Minutes(10);
   absl::Duration verify_timeout = absl::Minutes(30);

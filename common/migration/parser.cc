@@ -258,13 +258,12 @@ class DefinitionReader {
         const auto rows = ReadInteger(limit, 1, std::numeric_limits<int64_t>::max(), problems_);
         if (rows) limits.rows_per_second = *rows;
       }
-      // WAL is the server's, whoever writes it: a signal that is near its limit slows the run down.
       if (name == "wal_bytes_per_second") {
         const auto text = ReadText(limit, problems_);
         if (!text) continue;
         const auto bytes = ParseBytes(*text);
         if (bytes.ok()) {
-          definition_.on_pressure.limits[SignalKind::kWalRate] = static_cast<double>(*bytes);
+          limits.wal_bytes_per_second = *bytes;
         } else {
           AddAtValue(limit, std::string(bytes.status().message()));
         }

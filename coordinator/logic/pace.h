@@ -13,10 +13,10 @@ namespace dunlin::coordinator {
 
 // A lease's share of a limit over all agents. Divided by what may be in work, not by what is, so
 // that the sum never passes it.
-inline double ShareOfRate(int64_t rows_per_second, int allowed, int64_t shards_open) {
+inline double ShareOfRate(double rows_per_second, int allowed, int64_t shards_open) {
   if (rows_per_second <= 0) return 0;
   const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(allowed, shards_open));
-  return static_cast<double>(rows_per_second) / static_cast<double>(parts);
+  return rows_per_second / static_cast<double>(parts);
 }
 
 struct RateEstimate {

@@ -67,6 +67,7 @@ struct RunWork {
   // What the pace allows at present; absent before it was first decided.
   std::optional<absl::Duration> batch_time;
   double duty = 1;
+  double wal_rows_per_second = 0;  // 0 = no limit
 };
 
 absl::StatusOr<RunWork> ReadWork(Transaction& tx, const RunEditor& run) {
@@ -78,6 +79,7 @@ absl::StatusOr<RunWork> ReadWork(Transaction& tx, const RunEditor& run) {
     work.duty = Number(counted.rows[0][3]);
   }
   work.duty *= Number(counted.rows[0][4]);
+  work.wal_rows_per_second = Number(counted.rows[0][5]);
   if (run.stop_after_rows > 0) {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result rows, tx.Query(sql::kRowsDone, {run.id}));
     work.rows_done = rows.Int(0, 0);
@@ -89,9 +91,15 @@ int64_t CanaryRowsLeft(const RunEditor& run, const RunWork& work) {
   return run.stop_after_rows - (work.rows_done - run.stop_after_base);
 }
 
+// Of two limits; 0 = none.
+double Slower(int64_t rows_per_second, double other) {
+  const auto rows = static_cast<double>(rows_per_second);
+  return rows > 0 && other > 0 ? std::min(rows, other) : std::max(rows, other);
+}
+
 void FillLimits(const RunEditor& run, const RunWork& work, agent_pb::WorkLimits* limits) {
-  limits->set_rows_per_second(
-      ShareOfRate(run.rows_per_second, run.concurrency_allowed, work.undone));
+  limits->set_rows_per_second(ShareOfRate(Slower(run.rows_per_second, work.wal_rows_per_second),
+                                          run.concurrency_allowed, work.undone));
   const absl::Duration batch_time = absl::Milliseconds(run.batch_time_ms);
   SetDuration(std::min(batch_time, work.batch_time.value_or(batch_time)),
               limits->mutable_batch_time_duration());

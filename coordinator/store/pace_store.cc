@@ -10,6 +10,7 @@
 
 #include "common/status_macros.h"
 #include "coordinator/logic/pace.h"
+#include "coordinator/logic/wal_budget.h"
 #include "coordinator/store/pace_internal.h"
 #include "coordinator/store/statements.h"
 #include "coordinator/store/store_internal.h"
@@ -19,6 +20,7 @@ namespace {
 
 // Values change all the time; watchers see them once a second.
 constexpr absl::Duration kShowEvery = absl::Seconds(1);
+constexpr double kWalNearLimit = 0.7;
 
 struct Remembered {
   PaceState state;
@@ -132,18 +134,51 @@ absl::StatusOr<int> ShareOf(Transaction& tx, const RunEditor& run, int shards) {
   return ShareTarget(shares)[at];
 }
 
-absl::Status UpdateRateOf(Transaction& tx, RunEditor& run, const pg::Result& facts) {
+const SignalSample* WalRate(const SignalBoard& board) {
+  const auto found =
+      std::find_if(board.samples.begin(), board.samples.end(), [](const SignalSample& sample) {
+        return sample.kind == SignalKind::kWalRate && sample.not_measured.empty();
+      });
+  return found == board.samples.end() ? nullptr : &*found;
+}
+
+// The rate of the latest second, and what limits.wal_bytes_per_second makes of it.
+absl::Status UpdateRateOf(Transaction& tx, RunEditor& run, const pg::Result& facts,
+                          const SignalBoard& board, int64_t wal_limit) {
   double elapsed = -1, rate = 0;
   if (!absl::SimpleAtod(facts.Text(0, 7), &elapsed) || !absl::SimpleAtod(facts.Text(0, 5), &rate))
     return absl::OkStatus();
   const int64_t rows = facts.Int(0, 4);
-  if (elapsed < 0) return tx.Run(sql::kUpdateRate, {run.id, "0", absl::StrCat(rows)});
+  const auto wal_rows = [&](double before, double rows_per_second) -> std::string {
+    if (wal_limit <= 0) return "0";
+    WalFacts wal{.limit = wal_limit, .rows_per_second = rows_per_second};
+    if (const SignalSample* measured = WalRate(board)) wal.measured = measured->value;
+    return absl::StrCat(WalRowsPerSecond(before, wal));
+  };
+  if (elapsed < 0)
+    return tx.Run(sql::kUpdateRate, {run.id, "0", absl::StrCat(rows), wal_rows(0, 0)});
   if (elapsed < 1) return absl::OkStatus();
   const RateEstimate estimate =
       UpdateRate({.rows_per_second = rate, .rows = facts.Int(0, 6)}, rows, absl::Seconds(elapsed));
   if (std::abs(estimate.rows_per_second - rate) >= 0.5) run.NextRevision();  // watchers see it move
   return tx.Run(sql::kUpdateRate,
-                {run.id, absl::StrCat(estimate.rows_per_second), absl::StrCat(rows)});
+                {run.id, absl::StrCat(estimate.rows_per_second), absl::StrCat(rows),
+                 wal_rows(Number(facts.rows[0][10]), estimate.rows_per_second)});
+}
+
+// Told once it holds the run back.
+void AddWalLimit(const SignalBoard& board, int64_t limit, double rows_per_second,
+                 PaceDecision& decision) {
+  const SignalSample* wal = WalRate(board);
+  if (limit <= 0 || rows_per_second <= 0 || wal == nullptr) return;
+  const double ratio = wal->value / static_cast<double>(limit);
+  if (ratio < kWalNearLimit) return;
+  decision.active.push_back(
+      {.key = "wal_bytes_per_second",
+       .text = absl::StrCat(
+           SignalText(*wal, {.named = {{wal->kind, static_cast<double>(limit)}}}, false),
+           absl::StrFormat(": %.0f rows/s", rows_per_second)),
+       .ratio = ratio});
 }
 
 SignalLimits LimitsOf(const Definition& definition) {
@@ -193,10 +228,12 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
                        .slots_busy = facts.Int(0, 9) >= run.concurrency_allowed,
                        .now = view.now};
   const WindowState window = WindowsAt(definition->windows, view.now);
-  const PaceDecision decision =
+  PaceDecision decision =
       window.open
           ? DecidePace(pace, memory.state)
           : Closed(pace.limits, absl::StrCat("outside its windows: ", OpensText(window, view.now)));
+  const int64_t wal_limit = definition->limits.wal_bytes_per_second;
+  AddWalLimit(view.board, wal_limit, Number(facts.rows[0][10]), decision);
   DUNLIN_ASSIGN_OR_RETURN(const int share, ShareOf(tx, run, decision.level.shards));
   run.concurrency_changed = run.concurrency_changed || share != run.concurrency_allowed;
   run.concurrency_allowed = share;
@@ -210,7 +247,7 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   if (!worker_waits.empty()) said = absl::StrCat(worker_waits, said.empty() ? "" : "; ", said);
   DUNLIN_RETURN_IF_ERROR(Show(run, decision, said, view.now, memory));
   DUNLIN_RETURN_IF_ERROR(Remember(tx, run.id, decision, memory));
-  return UpdateRateOf(tx, run, facts);
+  return UpdateRateOf(tx, run, facts, view.board, wal_limit);
 }
 
 namespace {
@@ -229,7 +266,10 @@ absl::Status AddSignals(Transaction& tx, pb::Run* run, const Definition& definit
   if (run->state() != pb::Run::STATE_RUNNING) return absl::OkStatus();
   DUNLIN_ASSIGN_OR_RETURN(const TargetView view, ReadTargetView(tx, run->target()));
   DUNLIN_ASSIGN_OR_RETURN(const Remembered memory, Recall(tx, run->run_id()));
-  const SignalLimits limits = LimitsOf(definition);
+  SignalLimits limits = LimitsOf(definition);
+  if (definition.limits.wal_bytes_per_second > 0)
+    limits.named[SignalKind::kWalRate] =
+        static_cast<double>(definition.limits.wal_bytes_per_second);
   const std::set<std::string> tables = TablesOf(definition);
   for (const SignalSample& sample : view.board.samples) {
     if (sample.kind == SignalKind::kCheck && sample.subject != run->run_id()) continue;

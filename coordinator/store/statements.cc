@@ -372,7 +372,8 @@ const S kLeasesInWork{"s_leases_in_work", R"sql(
 SELECT count(*) FILTER (WHERE lease_id IS NOT NULL), count(*) FILTER (WHERE NOT done),
   (SELECT p.batch_ms FROM dunlin_store.pace p WHERE p.run = $1::uuid),
   (SELECT p.duty FROM dunlin_store.pace p WHERE p.run = $1::uuid),
-  coalesce((SELECT t.ratio FROM dunlin_store.throttle t WHERE t.run = $1::uuid), 1)
+  coalesce((SELECT t.ratio FROM dunlin_store.throttle t WHERE t.run = $1::uuid), 1),
+  (SELECT r.wal_rows_per_second FROM dunlin_store.run r WHERE r.id = $1::uuid)
 FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int)sql"};
 
 const S kRunsOfLeases{"s_runs_of_leases", R"sql(
@@ -634,7 +635,7 @@ SELECT coalesce((SELECT t.foreign_transactions FROM dunlin_store.target t WHERE 
   (SELECT coalesce(sum(s.rows_done), 0)::bigint FROM dunlin_store.shard s WHERE s.run = r.id),
   r.rate, r.rate_rows, coalesce(extract(epoch FROM clock_timestamp() - r.rate_at)::double precision, -1),
   coalesce(extract(epoch FROM clock_timestamp() - r.working_since)::double precision, 0),
-  (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
+  (SELECT count(*) FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL), r.wal_rows_per_second
 FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
 const S kSetPriority{"s_set_priority",
                      "UPDATE dunlin_store.run SET priority = $2::int WHERE id = $1::uuid"};
@@ -733,7 +734,8 @@ UPDATE dunlin_store.notified SET revision = greatest(revision, $2::bigint), clai
   stall_told = stall_told OR $4::boolean
 WHERE run = $1::uuid)sql"};
 const S kUpdateRate{"s_update_rate", R"sql(
-UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp()
+UPDATE dunlin_store.run SET rate = $2::double precision, rate_rows = $3::bigint, rate_at = clock_timestamp(),
+  wal_rows_per_second = $4::double precision
 WHERE id = $1::uuid)sql"};
 // What is no audit entry is kept for a week, the newest 100,000 of a run. Oldest first and so many
 // at a time, so that the transaction stays short.

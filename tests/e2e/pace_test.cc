@@ -205,6 +205,22 @@ TEST_F(PaceTest, ASlotThatNobodyReadsIsNamedUntilItIsDropped) {
   EXPECT_TRUE(Recovers("slot forgotten"));
 }
 
+TEST_F(PaceTest, WalIsWrittenNoFasterThanTheFileAllows) {
+  Make();
+  limits_ = "wal_bytes_per_second: 1MB";
+  Start("");
+  const std::string clock = "SELECT extract(epoch FROM clock_timestamp())::bigint";
+  const std::string written = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
+  ASSERT_TRUE(Says("WAL is written at"));
+  EXPECT_THAT(Reason(), HasSubstr("(limit 1 MB/s)"));
+  const int64_t from = server_->Int("app", written), since = server_->Int("app", clock);
+  ASSERT_TRUE(Eventually(kPatience, [&] { return server_->Int("app", clock) >= since + 12; }));
+  const int64_t seconds = server_->Int("app", clock) - since;
+  const int64_t bytes = server_->Int("app", written) - from;
+  EXPECT_LT(bytes, 1'200'000 * (seconds + 1));
+  EXPECT_GT(Status().value("rows_done", int64_t{0}), 0);
+}
+
 TEST_F(PaceTest, ASignalThatCannotBeReadAnyMoreHoldsTheRunBack) {
   Make();
   server_->Exec("app",
