@@ -17,6 +17,9 @@ namespace {
 // slowdown of a quarter from chance within seconds, for a hundredth of a core.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(25);
+// One look may fall between two transactions of an application: so many close to each other before
+// it is told that nobody is there.
+constexpr int kFirstLooks = 10;
 constexpr absl::Duration kReportEvery = absl::Seconds(1);
 // Finds a wait of 100 ms.
 constexpr absl::Duration kLockLookEvery = absl::Milliseconds(150);
@@ -60,6 +63,7 @@ void SignalSampler::Forget() {
   slowdown_ = SlowdownWatch();
   crowding_ = CrowdingWatch();
   noted_.clear();
+  looks_ = 0;
   looked_at_ = -absl::InfiniteDuration();
   reported_at_ = -absl::InfiniteDuration();
   signals_.clear();
@@ -112,7 +116,8 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
     DUNLIN_ASSIGN_OR_RETURN(connection_,
                             sessions_.OpenForTask(kStatementTimeout, "public, pg_temp", stop));
   }
-  if (runs.empty() || clock_.Monotonic() - looked_at_ >= kLockLookEvery) {
+  if (looks_ < kFirstLooks || runs.empty() || clock_.Monotonic() - looked_at_ >= kLockLookEvery) {
+    if (looks_ < kFirstLooks) ++looks_;
     looked_at_ = clock_.Monotonic();
     DUNLIN_RETURN_IF_ERROR(locks_.Look(*connection_, looked_at_));
   }
@@ -123,8 +128,9 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
   probe_.Note(took, !locks_.dunlin_works());
   slowdown_.Note(took, who.Bool(0, 0));
   crowding_.Note(who.Int(0, 1), who.Bool(0, 0));
-  // The first report comes at once: somebody waits for it.
-  if (clock_.Monotonic() - reported_at_ < kReportEvery) return absl::OkStatus();
+  // Somebody waits for the first report.
+  if (looks_ < kFirstLooks || clock_.Monotonic() - reported_at_ < kReportEvery)
+    return absl::OkStatus();
   reported_at_ = asked_at;
   SignalReport report;
   locks_.Report(report.samples);
@@ -168,7 +174,10 @@ void SignalSampler::Run(std::stop_token stop) {
     }
     // While nothing runs there a look a second keeps what is normal.
     const bool alone = locks_.AloneFor(clock_.Monotonic()) > kReportEvery;
-    const absl::Duration tick = runs.empty() ? kReportEvery : alone ? kTick : kTickBesideOthers;
+    const absl::Duration tick = looks_ < kFirstLooks ? kTickBesideOthers
+                                : runs.empty()       ? kReportEvery
+                                : alone              ? kTick
+                                                     : kTickBesideOthers;
     const absl::Duration pause = ticked.ok() ? tick - (clock_.Monotonic() - began) : kRetry;
     clock_.SleepFor(std::max(pause, absl::Milliseconds(10)), stop);
   }

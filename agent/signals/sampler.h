@@ -58,6 +58,7 @@ class SignalSampler {
   ProbeWatch probe_;
   SlowdownWatch slowdown_;
   CrowdingWatch crowding_;
+  int looks_ = 0;  // at locks, of the first ones
   absl::Duration looked_at_ = -absl::InfiniteDuration();
   absl::Duration reported_at_ = -absl::InfiniteDuration();
   struct Noted {
