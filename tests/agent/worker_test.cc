@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include <sanitizer/allocator_interface.h>
 
 #include "common/fault.h"
 #include "common/pg/error.h"
@@ -16,6 +15,10 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+#ifdef __SANITIZE_ADDRESS__
+extern "C" size_t __sanitizer_get_current_allocated_bytes();
+#endif
 
 class WorkerTest : public AgentTest {
  protected:
