@@ -13,9 +13,13 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(dunlin_warnings INTERFACE -Wthread-safety)
 endif()
+# For what links sanitized code, and for that code itself.
+add_library(dunlin_sanitizer_runtime INTERFACE)
+add_library(dunlin_sanitized INTERFACE)
+target_link_libraries(dunlin_sanitized INTERFACE dunlin_sanitizer_runtime)
 if(DUNLIN_SANITIZE)
+  target_link_options(dunlin_sanitizer_runtime INTERFACE -fsanitize=${DUNLIN_SANITIZE})
   # A finding ends the process, else a test would pass with it.
-  target_compile_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE} -fno-sanitize-recover=all
-                                                   -fno-omit-frame-pointer)
-  target_link_options(dunlin_warnings INTERFACE -fsanitize=${DUNLIN_SANITIZE})
+  target_compile_options(dunlin_sanitized INTERFACE -fsanitize=${DUNLIN_SANITIZE} -fno-sanitize-recover=all
+                                                    -fno-omit-frame-pointer)
 endif()

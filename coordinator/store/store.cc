@@ -25,7 +25,7 @@ constexpr absl::Duration kConnectionWait = absl::Seconds(3);
 constexpr int kMaxTries = 5;
 // An agent that comes with many targets of which nothing is known yet.
 constexpr int kMaxTargetsNoted = 1000;
-constexpr int kSchemaVersion = 6;
+constexpr int kSchemaVersion = std::size(kSchemaFiles);
 
 pg::ConnectOptions SessionOptions() {
   pg::SessionPins pins;
