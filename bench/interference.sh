@@ -19,10 +19,9 @@ bin=${DUNLIN_BENCH_BIN:-$top/build/bin}
 if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
 out=$top/build/bench
 mkdir -p "$out"
-# shellcheck disable=SC2046  # flags are words
-cc -O2 -Wall -o "$out/loop" bench/loop.c $(pkg-config --cflags --libs libpq) -pthread
 # shellcheck source=bench/server.sh
 . bench/server.sh
+make_loop
 start_server
 rows=4000000
 dsn=$(dsn app)

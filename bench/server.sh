@@ -26,6 +26,11 @@ finish() {
 dsn() { echo "postgresql://postgres@127.0.0.1:$port/$1"; }
 # sql DATABASE COMMANDS
 sql() { PGOPTIONS=--client-min-messages=warning "$pg/psql" -X -q -At -v ON_ERROR_STOP=1 "$(dsn "$1")" -c "$2"; }
+# The hand-written loop (loop.c), into $out.
+make_loop() {
+  # shellcheck disable=SC2046  # flags are words
+  cc -O2 -Wall -o "$out/loop" bench/loop.c $(pkg-config --cflags --libs libpq) -pthread
+}
 now() { date +%s.%N; }
 
 # No checkpoint falls into a measurement.

@@ -14,6 +14,7 @@
 #include "common/pg/error.h"
 #include "common/pg/session.h"
 #include "tests/testlib/mini_cluster.h"
+#include "tests/testlib/privileged.h"
 
 namespace dunlin::testing {
 namespace {
@@ -22,71 +23,16 @@ using ::testing::HasSubstr;
 
 constexpr const char* kName = "20261123120000_count_up";
 
-// PgBouncer before every database of a server, with fewer sessions than clients.
-class Pooler {
- public:
-  explicit Pooler(int server_port) : port_(FreePort()) {
-    std::string pattern = "/tmp/dunlin_pooler_XXXXXX";
-    folder_ = mkdtemp(pattern.data());
-    std::ofstream(folder_ + "/users.txt") << "\"postgres\" \"\"\n";
-    Configure(server_port);
-    std::filesystem::permissions(folder_, std::filesystem::perms::all);
-    Start();
-  }
-  void Configure(int server_port) {
-    std::ofstream(folder_ + "/pgbouncer.ini")
-        << "[databases]\n* = host=127.0.0.1 port=" << server_port
-        << "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " << port_
-        << "\nunix_socket_dir =\nauth_type = trust\nauth_file = " << folder_
-        << "/users.txt\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 100\n"
-           "server_round_robin = 1\nlogfile = "
-        << folder_ << "/log\n";
-  }
-  ~Pooler() {
-    process_.reset();
-    std::error_code ignored;  // a leftover in /tmp fails no test
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  void Start() {
-    std::vector<std::string> argv = {"/usr/sbin/pgbouncer", "-q", folder_ + "/pgbouncer.ini"};
-    // It refuses to run as root.
-    if (getuid() == 0) {
-      argv.insert(argv.begin(), {"setpriv", "--reuid=postgres", "--regid=postgres",
-                                 "--clear-groups", "--pdeathsig=KILL"});
-    }
-    process_ = std::make_unique<Process>(argv);
-  }
-  void KillAndRestart() {
-    process_->Signal(SIGKILL);
-    process_->Wait(absl::Seconds(10));
-    Start();
-  }
-  // As after a failover; its clients stay connected.
-  void MoveTo(int server_port) {
-    Configure(server_port);
-    process_->Signal(SIGHUP);
-  }
-  std::string Dsn(const std::string& database) const {
-    return absl::StrCat("postgresql://postgres@127.0.0.1:", port_, "/", database);
-  }
-  std::string Output() const { return process_->Output(); }
-
- private:
-  const int port_;
-  std::string folder_;
-  std::unique_ptr<Process> process_;
-};
-
 class PooledTest : public ::testing::Test {
  protected:
-  PooledTest() : pooler_(server_.port()) {
+  PooledTest() : pooler_(PgBouncer::Make(server_.port())) {
     server_.CreateDatabase("app");
     server_.Exec("app",
                  "CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT "
                  "INTO items SELECT g FROM generate_series(1, 60000) g; ANALYZE items; CREATE "
                  "TABLE counted (n bigint)");
     EXPECT_TRUE(Eventually(absl::Seconds(20), [&] { return Connect({.pooled = true}).ok(); }))
-        << pooler_.Output();
+        << pooler_->Output();
   }
   // A run that takes some seconds; its store may be on another server.
   void Start(PgServer& store) {
@@ -94,7 +40,7 @@ class PooledTest : public ::testing::Test {
         store, MiniClusterOptions{
                    .coordinators = 1,
                    .agents = 2,
-                   .target_flags = {"--target-pooled", absl::StrCat("app=", pooler_.Dsn("app"))}});
+                   .target_flags = {"--target-pooled", absl::StrCat("app=", pooler_->Dsn("app"))}});
     cluster_->WaitForAgents();
     const std::string folder = absl::StrCat(::testing::TempDir(), "dunlin_pooled_", getpid());
     std::filesystem::create_directories(folder);
@@ -129,11 +75,11 @@ class PooledTest : public ::testing::Test {
     EXPECT_EQ(cluster_->Dunlin({"gate", kName}).exit_code, 0);
   }
   absl::StatusOr<std::unique_ptr<pg::Connection>> Connect(const pg::ConnectOptions& options) {
-    return pg::Connection::Connect(Secret(pooler_.Dsn("app")), options);
+    return pg::Connection::Connect(Secret(pooler_->Dsn("app")), options);
   }
 
   PgServer server_;
-  Pooler pooler_;
+  std::unique_ptr<PgBouncer> pooler_;
   std::unique_ptr<MiniCluster> cluster_;
 };
 
@@ -186,7 +132,7 @@ TEST_F(PooledTest, WithoutTheFlagItIsRefusedWithTheFlagsName) {
 TEST_F(PooledTest, I1_EveryRowOnceWhileThePoolerAndAgentsAndSessionsDie) {
   ASSERT_NO_FATAL_FAILURE(Start(server_));
   ASSERT_TRUE(MovesOn());
-  pooler_.KillAndRestart();
+  pooler_->Restart();
   ASSERT_TRUE(MovesOn());
   cluster_->ReplaceAgent(0);
   ASSERT_TRUE(MovesOn());
@@ -213,7 +159,7 @@ TEST_F(PooledTest, ATransactionOnAnotherServerThanBeforeDoesNothing) {
   }));
   server_.Kill();
   replica->Promote();
-  pooler_.MoveTo(replica->port());
+  pooler_->MoveTo(replica->port());
   ASSERT_TRUE(Eventually(absl::Seconds(20), [&] {
     auto fresh = Connect({.pooled = true});
     if (!fresh.ok()) return false;
@@ -236,7 +182,7 @@ TEST_F(PooledTest, I1_AFailoverBehindThePoolerLosesNoRowAndChangesNoneTwice) {
   ASSERT_TRUE(MovesOn());
   server_.Kill();
   replica->Promote();
-  pooler_.MoveTo(replica->port());
+  pooler_->MoveTo(replica->port());
   ExpectFinished(*replica);
 }
 

@@ -110,7 +110,7 @@ void NetworkNamespace::SetDead(bool dead) {
   CHECK_EQ(RunAll({command}), "");
 }
 
-std::unique_ptr<PgBouncer> PgBouncer::Make(int to_port) {
+std::unique_ptr<PgBouncer> PgBouncer::Make(int server_port) {
   if (const std::string failed = RunAll({{"pgbouncer", "--version"}}); !failed.empty()) {
     SayAbsent("PgBouncer", failed);
     return nullptr;
@@ -119,12 +119,8 @@ std::unique_ptr<PgBouncer> PgBouncer::Make(int to_port) {
   CHECK(mkdtemp(folder.data()) != nullptr);
   std::unique_ptr<PgBouncer> bouncer(new PgBouncer(folder, FreePort()));
   std::ofstream(folder + "/users") << "\"postgres\" \"\"\n";
-  std::ofstream(folder + "/pgbouncer.ini")
-      << "[databases]\n* = host=127.0.0.1 port=" << to_port
-      << "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " << bouncer->port_
-      << "\nunix_socket_dir =\nauth_type = trust\nauth_file = " << folder
-      << "/users\npool_mode = session\ndefault_pool_size = 100\n";
-  RunAll({{"chmod", "-R", "a+rX", folder}});
+  bouncer->Configure(server_port);
+  std::filesystem::permissions(folder, std::filesystem::perms::all);
   bouncer->Start();
   return bouncer;
 }
@@ -135,9 +131,22 @@ PgBouncer::~PgBouncer() {
   std::filesystem::remove_all(folder_, absent);
 }
 
+void PgBouncer::Configure(int server_port) {
+  std::ofstream(folder_ + "/pgbouncer.ini")
+      << "[databases]\n* = host=127.0.0.1 port=" << server_port
+      << "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " << port_
+      << "\nunix_socket_dir =\nauth_type = trust\nauth_file = " << folder_
+      << "/users\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 100\n"
+         "server_round_robin = 1\n";
+}
+
 void PgBouncer::Start() {
   std::vector<std::string> argv = {"pgbouncer", "--quiet", folder_ + "/pgbouncer.ini"};
-  if (getuid() == 0) argv.insert(argv.begin() + 1, "--user=postgres");
+  // It refuses to run as root.
+  if (getuid() == 0) {
+    argv.insert(argv.begin(), {"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups",
+                               "--pdeathsig=KILL"});
+  }
   process_ = std::make_unique<Process>(argv);
 }
 
@@ -145,6 +154,15 @@ void PgBouncer::Restart() {
   process_->Signal(SIGKILL);
   process_->Wait(absl::Seconds(10));
   Start();
+}
+
+void PgBouncer::MoveTo(int server_port) {
+  Configure(server_port);
+  process_->Signal(SIGHUP);
+}
+
+std::string PgBouncer::Dsn(const std::string& database) const {
+  return absl::StrCat("postgresql://postgres@127.0.0.1:", port_, "/", database);
 }
 
 std::vector<std::string> OtherClock(int seconds) {

@@ -44,17 +44,24 @@ class NetworkNamespace {
   const std::string name_, host_;
 };
 
-// A PgBouncer in front of a server on this machine, in session mode. Thread safety: one thread.
+// A PgBouncer in front of every database of a server on this machine, in transaction mode and with
+// fewer sessions than clients: each transaction may be on another session of the server. Thread
+// safety: one thread.
 class PgBouncer {
  public:
-  static std::unique_ptr<PgBouncer> Make(int to_port);
+  static std::unique_ptr<PgBouncer> Make(int server_port);
   ~PgBouncer();
   int port() const { return port_; }
+  std::string Dsn(const std::string& database) const;
   // SIGKILL, and up again.
   void Restart();
+  // To another server, as after a failover; its clients stay connected.
+  void MoveTo(int server_port);
+  std::string Output() const { return process_->Output(); }
 
  private:
   PgBouncer(std::string folder, int port) : folder_(std::move(folder)), port_(port) {}
+  void Configure(int server_port);
   void Start();
   const std::string folder_;
   const int port_;
