@@ -414,7 +414,7 @@ TEST_F(Budget, I12_AThousandConflictsAndTheApplicationIsNeverTheVictimOfADeadloc
           EXPECT_TRUE(second.ok()) << second.status();
           ASSERT_TRUE(application->Query("COMMIT").ok());
           batch.join();
-          EXPECT_EQ(pg::SqlStateOf(outcome.status), "55P03") << outcome.status;
+          ASSERT_EQ(pg::SqlStateOf(outcome.status), "55P03") << outcome.status;
         }
       });
     }
