@@ -17,8 +17,12 @@ class CrowdingWatch {
   void Note(int64_t open, bool works) {
     open_.Add(static_cast<double>(open));
     beside_.Add(works ? 1 : 0);
+    if (works || normal_looks_ >= kLooksToKnow) return;
+    rest_.of += static_cast<double>(open);
+    ++rest_.count;
   }
-  // Once a second. Nothing before Dunlin has done little for a while.
+  // Once a second. Nothing before Dunlin has done little for a while; where several runs never do,
+  // moments of rest between their batches must serve.
   void Report(std::vector<SignalSample>& samples) {
     const RecentMean::Sum latest = open_.latest();
     if (latest.count == 0) return;
@@ -29,6 +33,9 @@ class CrowdingWatch {
       if (little) {
         normal_ = (normal_ * normal_looks_ + latest.of) / (normal_looks_ + latest.count);
         normal_looks_ += latest.count;
+      } else if (++reports_unknown_ >= kReportsToWait && rest_.count >= kLooksToKnow) {
+        normal_ = rest_.Mean();
+        normal_looks_ = kLooksToKnow;
       }
     } else if (little || open_.steady() < normal_) {
       // Dunlin only adds to it: less is news at any time.
@@ -44,7 +51,10 @@ class CrowdingWatch {
   static constexpr double kLittle = 0.33;
   static constexpr double kLooksToKnow = 60;
   static constexpr double kNormalWeight = 0.1;
+  static constexpr int kReportsToWait = 20;
   RecentMean open_, beside_;
+  RecentMean::Sum rest_;  // looks while none of Dunlin's sessions worked, before normal is known
+  int reports_unknown_ = 0;
   double normal_ = 0, normal_looks_ = 0;
 };
 

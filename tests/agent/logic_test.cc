@@ -353,6 +353,18 @@ TEST(CrowdingTest, WhatIsNormalIsLearnedWhileDunlinDoesLittleOnly) {
   EXPECT_GT(Look(watch, 30, 6, 10)->baseline, 5) << "the application itself has become busier";
 }
 
+TEST(CrowdingTest, WhereSeveralRunsNeverDoLittleMomentsOfRestServe) {
+  CrowdingWatch watch;
+  EXPECT_EQ(Look(watch, 10, 2, 30), std::nullopt);
+  const auto learned = Look(watch, 20, 2, 30);
+  ASSERT_TRUE(learned.has_value());
+  EXPECT_EQ(learned->baseline, 2);
+  EXPECT_EQ(Look(watch, 30, 6, 30)->baseline, 2);
+
+  CrowdingWatch busy;
+  EXPECT_EQ(Look(busy, 120, 2, 40), std::nullopt) << "there was no moment of rest";
+}
+
 TEST(CrowdingTest, LessIsNewsAtAnyTimeAndMoreIsForgottenWithinTwoSeconds) {
   CrowdingWatch watch;
   Look(watch, 10, 4, 10);
