@@ -25,43 +25,13 @@ make_loop
 start_server
 rows=4000000
 dsn=$(dsn app)
-sql postgres "CREATE DATABASE app"
-"$pg/pgbench" -i -q -s 10 "$dsn" >/dev/null 2>&1
-sql app "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
-     INSERT INTO t SELECT g, 0, 0, repeat('x', 60) FROM generate_series(1, $rows) g"
-sql app "VACUUM (ANALYZE, FREEZE)"
-# Half of the application's transactions are on the migrated table.
-cat >"$work/same.sql" <<SQL
-\set id random(1, $rows)
-BEGIN;
-SELECT body FROM t WHERE id = :id;
-UPDATE t SET seen = seen + 1 WHERE id = :id;
-COMMIT;
-SQL
-version=20261123120000
-cat >"$work/${version}_count.yaml" <<YAML
-description: Count every row once
-table: t
-batch: UPDATE t SET n = n + 1 WHERE :batch
-YAML
-
-# The application for so many seconds at `rate` (0 = as fast as it can); latencies in microseconds into $work/latencies.
-application() {
-  local rate=$1 limit=()
-  if [ "$rate" -gt 0 ]; then limit=(-R "$rate"); fi
-  rm -f "$work"/log_app*
-  (cd "$work" && "$pg/pgbench" -n -c 4 -j 2 -T "$2" "${limit[@]}" -b simple-update@1 -f same.sql@1 -l --log-prefix=log_app "$dsn") >"$work/pgbench" 2>&1
-  cut -d' ' -f3 "$work"/log_app* | sort -n >"$work/latencies"
-}
-quantiles() {
-  awk '{v[NR] = $1} END {if (!NR) exit 1; printf "%d %d %d\n", v[int((NR - 1) * 0.5) + 1], v[int((NR - 1) * 0.95) + 1], v[int((NR - 1) * 0.99) + 1]}' "$work/latencies"
-}
+make_application app "$rows"
 moved() { sql app "SELECT coalesce(sum(n), 0) FROM t"; }
 
 start() {
   case "$1" in
     dunlin)
-      "$bin/dunlin" local "$work/${version}_count.yaml" --database "$dsn" >"$work/dunlin.log" 2>&1 & children+=("$!") ;;
+      "$bin/dunlin" local "$work/$migration" --database "$dsn" >"$work/dunlin.log" 2>&1 & children+=("$!") ;;
     loop) "$out/loop" "$dsn" t "$4" "$2" "$3" >/dev/null & children+=("$!") ;;
     update) "$pg/psql" -X -q "$dsn" -c "UPDATE t SET n = n + 1" & children+=("$!") ;;
   esac
@@ -77,7 +47,7 @@ reset() {
 }
 
 application 0 5
-maximum=$(awk '/^tps/ {printf "%d", $3}' "$work/pgbench")
+maximum=$(application_maximum)
 rate=$((maximum / 2))
 cores=$(nproc)
 report=$out/interference.txt

@@ -56,3 +56,39 @@ start_cluster() {
   done
 }
 dunlin() { "$bin/dunlin" "$@" --coordinator "127.0.0.1:$((port + 1))"; }
+
+# An application on a new database: pgbench, half of whose transactions are on a table `t` of so many rows; and $migration, a migration
+# of that table in $work.
+make_application() {
+  sql postgres "CREATE DATABASE $1"
+  "$pg/pgbench" -i -q -s 10 "$(dsn "$1")" >/dev/null 2>&1
+  sql "$1" "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
+     INSERT INTO t SELECT g, 0, 0, repeat('x', 60) FROM generate_series(1, $2) g"
+  sql "$1" "VACUUM (ANALYZE, FREEZE)"
+  cat >"$work/same.sql" <<SQL
+\set id random(1, $2)
+BEGIN;
+SELECT body FROM t WHERE id = :id;
+UPDATE t SET seen = seen + 1 WHERE id = :id;
+COMMIT;
+SQL
+  migration=20261123120000_count.yaml
+  cat >"$work/$migration" <<YAML
+description: Count every row once
+table: t
+batch: UPDATE t SET n = n + 1 WHERE :batch
+YAML
+}
+# It works on `app` at a rate (0 = as fast as it can) for so many seconds; latencies in microseconds into $work/latencies.
+application() {
+  local limit=()
+  if [ "$1" -gt 0 ]; then limit=(-R "$1"); fi
+  rm -f "$work"/log_app*
+  (cd "$work" && "$pg/pgbench" -n -c 4 -j 2 -T "$2" "${limit[@]}" -b simple-update@1 -f same.sql@1 -l --log-prefix=log_app "$(dsn app)") >"$work/pgbench" 2>&1
+  cut -d' ' -f3 "$work"/log_app* | sort -n >"$work/latencies"
+}
+application_maximum() { awk '/^tps/ {printf "%d", $3}' "$work/pgbench"; }
+# p50, p95 and p99 of the latest.
+quantiles() {
+  awk '{v[NR] = $1} END {if (!NR) exit 1; printf "%d %d %d\n", v[int((NR - 1) * 0.5) + 1], v[int((NR - 1) * 0.95) + 1], v[int((NR - 1) * 0.99) + 1]}' "$work/latencies"
+}

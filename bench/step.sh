@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# An application that comes beside a run at full speed, and goes again; bench/README.md says how. Called by script/bench.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+pairs=5
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --pairs) pairs=$2 ;;
+    *) echo "usage: script/bench step [--pairs N]" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+bin=${DUNLIN_BENCH_BIN:-$top/build/bin}
+if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
+out=$top/build/bench
+mkdir -p "$out"
+# shellcheck source=bench/server.sh
+. bench/server.sh
+start_server
+rows=8000000
+make_application made "$rows"
+
+# Rows a second within the next two.
+rate_now() {
+  local before after
+  before=$(moved)
+  pause 2
+  after=$(moved)
+  echo $(((after - before) / 2))
+}
+moved() { sql app "SELECT coalesce(sum(rows_done), 0) FROM dunlin.shard"; }
+pause() { read -rt "$1" <> <(:) || true; }
+
+: >"$work/steps"
+for ((pair = 1; pair <= pairs; ++pair)); do
+  sql postgres "DROP DATABASE IF EXISTS app WITH (FORCE)"
+  sql postgres "CREATE DATABASE app TEMPLATE made STRATEGY file_copy"
+  sql app "SELECT count(*) FROM t WHERE body <> ''" >/dev/null
+  sql app "CHECKPOINT"
+  sync
+  if [ "$pair" = 1 ]; then
+    application 0 5
+    rate=$(($(application_maximum) / 2))
+    echo "step: $(nproc) cores, application at $rate transactions/s, half of what it can; $pairs times"
+  fi
+  application "$rate" 10
+  alone=$(quantiles)
+  "$bin/dunlin" local "$work/$migration" --database "$(dsn app)" >"$work/dunlin.log" 2>&1 &
+  children+=("$!")
+  until [ "$(sql app "SELECT to_regclass('dunlin.shard') IS NOT NULL")" = t ] && [ "$(moved)" -gt 0 ]; do pause 0.1; done
+  pause 1
+  full=$(rate_now)
+  application "$rate" 10
+  coming=$(quantiles)
+  before=$(moved)
+  application "$rate" 10
+  beside=$(quantiles)
+  slowed=$((($(moved) - before) / 10))
+  pause 10
+  after=$(rate_now)
+  [ "$(moved)" -lt "$rows" ] || { echo "step: the run ended before its measurement" >&2; exit 1; }
+  end_children
+  echo "$alone $coming $beside $full $slowed $after" | tee -a "$work/steps" |
+    awk '{printf "  p95 %.1f ms alone; × %.2f in the first ten seconds, × %.2f in the next; rows/s %d alone, %d beside, %d from ten seconds after on\n",
+      $2 / 1000, $5 / $2, $8 / $2, $10, $11, $12}'
+done
+awk '
+  function median(v, n,   i, j, t) {
+    for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j - 1] > v[j]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+    return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+  }
+  { a[NR] = $5 / $2; b[NR] = $8 / $2; c[NR] = $12 / $10; d[NR] = $11 }
+  END { printf "step: p95 × %.2f within ten seconds of its coming, × %.2f after (%d rows/s); %.2f of full speed ten seconds after it went\n", median(a, NR), median(b, NR), median(d, NR), median(c, NR) }' "$work/steps" | tee "$out/step.txt"
