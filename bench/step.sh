@@ -59,7 +59,7 @@ for ((pair = 1; pair <= pairs; ++pair)); do
   slowed=$((($(moved) - before) / 10))
   pause 10
   after=$(rate_now)
-  [ "$(moved)" -lt "$rows" ] || { echo "step: the run ended before its measurement" >&2; exit 1; }
+  [ "$(moved)" -lt "$rows" ] || { echo "step: the run ended before its measurement ($alone; $coming; $beside; rows/s $full, $slowed)" >&2; exit 1; }
   end_children
   echo "$alone $coming $beside $full $slowed $after" | tee -a "$work/steps" |
     awk '{printf "  p95 %.1f ms alone; × %.2f in the first ten seconds, × %.2f in the next; rows/s %d alone, %d beside, %d from ten seconds after on\n",

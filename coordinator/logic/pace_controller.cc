@@ -169,9 +169,12 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
   const double u = Loudest(facts.pressures);
   if (state.rung < 0) state.rung = facts.alone && u < kCalm ? top : FirstRung(limits);
   int rung = std::min(state.rung, top);
-  // What was reached while nobody else was there says nothing about now.
-  if (before.was_alone && !facts.alone && !before.pressure_seen)
+  // What was reached, and what was too much, while nobody else was there says nothing about now.
+  if (before.was_alone && !facts.alone) {
     rung = std::min(rung, FirstRung(limits));
+    state.pressure_seen = false;
+    state.too_much = -1;
+  }
   if (facts.alone && state.pressure_seen && !state.pressed_alone && u < kCalm) {
     state.pressure_seen = false;  // whoever was harmed has gone
     state.too_much = -1;

@@ -151,6 +151,21 @@ TEST(PaceSimTest, BesideAnApplicationThatComesAndGoesItIsRightAgainWithinTenSeco
   EXPECT_EQ(run.state().rung, TopRung(run.limits()));
 }
 
+TEST(PaceSimTest, AnApplicationThatComesAfterAPressureOfAnotherKindIsNotRunOver) {
+  SimRun run({.cores = 2, .application = 0, .replay = 0.5});
+  run.Run(60);
+  EXPECT_TRUE(run.state().pressure_seen) << "of the replica, with nobody else there";
+  run.database().world().replay = 1e9;
+  run.Run(60);
+  EXPECT_GT(run.state().rung, FirstRung(run.limits()));
+  run.database().world().application = 1;
+  run.Tick();
+  run.Tick();
+  EXPECT_LE(run.state().rung, FirstRung(run.limits()));
+  run.Run(8);
+  EXPECT_LT(run.loudest(), 1);
+}
+
 TEST(PaceSimTest, AnApplicationOnFewCoresLosesNoMoreThanAQuarterAndTheRunGoesOn) {
   SimRun run({.cores = 2, .application = 1});
   run.Run(60);
