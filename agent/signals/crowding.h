@@ -26,6 +26,14 @@ class CrowdingWatch {
   void Report(std::vector<SignalSample>& samples) {
     const RecentMean::Sum latest = open_.latest();
     if (latest.count == 0) return;
+    // What was normal while nobody was there is not what is normal for whoever comes.
+    seconds_without_others_ = latest.of == 0 ? seconds_without_others_ + 1 : 0;
+    if (seconds_without_others_ >= kAloneSeconds) {
+      const int seconds = seconds_without_others_;
+      *this = CrowdingWatch();
+      seconds_without_others_ = seconds;
+      return;
+    }
     open_.EndSecond();
     beside_.EndSecond();
     const bool little = beside_.steady() <= kLittle;
@@ -52,9 +60,11 @@ class CrowdingWatch {
   static constexpr double kLooksToKnow = 60;
   static constexpr double kNormalWeight = 0.1;
   static constexpr int kReportsToWait = 20;
+  static constexpr int kAloneSeconds = 3;  // as long as the coordinator waits before it says so
   RecentMean open_, beside_;
   RecentMean::Sum rest_;  // looks while none of Dunlin's sessions worked, before normal is known
   int reports_unknown_ = 0;
+  int seconds_without_others_ = 0;
   double normal_ = 0, normal_looks_ = 0;
 };
 

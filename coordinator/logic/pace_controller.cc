@@ -30,7 +30,7 @@ constexpr double kFarOver = 2.0;
 constexpr int kMostRungsAtOnce = 6;
 // Beside an application a step is felt by signals that are means within that time.
 constexpr absl::Duration kStartEvery = absl::Seconds(3);
-constexpr int kStartDutyRungs = 2;
+constexpr double kVeryCalm = 0.25;
 constexpr int kStartBatchRungs = 3;
 
 // How often the shortest batch must double to reach the limit.
@@ -46,6 +46,17 @@ double Loudest(const std::vector<Pressure>& pressures) {
   double loudest = 0;
   for (const Pressure& one : pressures) loudest = std::max(loudest, one.ratio);
   return loudest;
+}
+
+// Of a run that has just begun beside an application, or given way to one: what does not show that
+// yet is of the full speed before, however much it is.
+std::vector<Pressure> WithoutStale(const std::vector<Pressure>& pressures,
+                                   absl::Duration since_change) {
+  std::vector<Pressure> counted;
+  for (const Pressure& one : pressures) {
+    if (one.settles <= kTick || since_change >= one.settles) counted.push_back(one);
+  }
+  return counted;
 }
 
 // One rung below, but never under what this pressure may do.
@@ -84,10 +95,13 @@ int RungAfter(const std::vector<Pressure>& pressures, int rung, bool halve,
   return result;
 }
 
-// Twice the time, longer batches, or twice the shards.
-int RungWhileStarting(int rung, const PaceLimits& limits) {
+// More of the time (twice as much while nothing at all is felt), longer batches, or twice the
+// shards.
+int RungWhileStarting(int rung, double loudest, const PaceLimits& limits) {
   const int one_shard = OneShardRung(limits);
-  const int step = rung <= kDutyRungs ? kStartDutyRungs : kStartBatchRungs;
+  const int step = rung > kDutyRungs     ? kStartBatchRungs
+                   : loudest < kVeryCalm ? kDutyRungsToHalve
+                                         : 1;
   if (rung < one_shard) return std::min(rung + step, one_shard);
   return one_shard - 1 + 2 * (rung - one_shard + 1);
 }
@@ -166,11 +180,18 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
   PaceState state = before;
   const PaceLimits& limits = facts.limits;
   const int top = TopRung(limits);
-  const double u = Loudest(facts.pressures);
+  const absl::Duration since_change = facts.now - state.changed_at;
+  const bool gives_way = before.was_alone && !facts.alone;
+  const bool gave_way = !before.pressure_seen && before.rung == FirstRung(limits);
+  const std::vector<Pressure> pressures = gives_way
+                                              ? WithoutStale(facts.pressures, absl::ZeroDuration())
+                                          : gave_way ? WithoutStale(facts.pressures, since_change)
+                                                     : facts.pressures;
+  const double u = Loudest(pressures);
   if (state.rung < 0) state.rung = facts.alone && u < kCalm ? top : FirstRung(limits);
   int rung = std::min(state.rung, top);
   // What was reached, and what was too much, while nobody else was there says nothing about now.
-  if (before.was_alone && !facts.alone) {
+  if (gives_way) {
     rung = std::min(rung, FirstRung(limits));
     state.pressure_seen = false;
     state.too_much = -1;
@@ -179,7 +200,6 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
     state.pressure_seen = false;  // whoever was harmed has gone
     state.too_much = -1;
   }
-  const absl::Duration since_change = facts.now - state.changed_at;
   if (u >= kHigh) {
     if (!state.pressure_seen) state.pressed_alone = facts.alone;
     state.pressure_seen = true;
@@ -190,18 +210,17 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
     if (facts.now - state.pressed_at > kHold) state.too_much = rung;
     state.pressed_at = facts.now;
     if (since_change >= kTick) {
-      const int eased = since_change >= kEase
-                            ? RungAfter(facts.pressures, rung, false, since_change, limits)
-                            : rung;
-      rung = std::min(eased, RungAfter(facts.pressures, rung, true, since_change, limits));
+      const int eased =
+          since_change >= kEase ? RungAfter(pressures, rung, false, since_change, limits) : rung;
+      rung = std::min(eased, RungAfter(pressures, rung, true, since_change, limits));
     }
   } else if (u >= kHigh) {
-    if (since_change >= kEase) rung = RungAfter(facts.pressures, rung, false, since_change, limits);
+    if (since_change >= kEase) rung = RungAfter(pressures, rung, false, since_change, limits);
   } else if (u < kCalm && !state.pressure_seen) {
     if (facts.alone) {
       rung = top;
     } else if (since_change >= kStartEvery && rung == before.rung) {
-      rung = RungWhileStarting(rung, limits);
+      rung = RungWhileStarting(rung, u, limits);
     }
   } else if (u < kCalm && since_change >= kHold && facts.now - state.busy_at >= kHold &&
              (facts.slots_busy || rung == 0)) {

@@ -73,7 +73,8 @@ struct PaceDecision {
 };
 
 // u = the largest ratio. Before the first pressure: the limit at once while alone, else each three
-// seconds of calm twice as much of the time, then longer batches, then twice the shards. u >= 1:
+// seconds of calm more of the time (twice as much while u is under 0.25), then longer batches, then
+// twice the shards. u >= 1:
 // one rung down in the smallest case, shards halved, more rungs for a larger u, at once and every
 // second (for means: once they can show a step); then nothing rises for ten seconds. 0.8 to 1: one
 // shard or rung down each five seconds. 0.5 to 0.8: holds. Less for ten seconds, with all slots

@@ -19,6 +19,8 @@ constexpr double kShortestProbeLimit = 0.001;
 constexpr absl::Duration kProbeSettles = absl::Seconds(20);
 // The mean of some seconds.
 constexpr absl::Duration kMeanSettles = absl::Seconds(3);
+// That of the latest second, and how long it takes to get here.
+constexpr absl::Duration kMedianSettles = absl::Seconds(2);
 // So many more are chance.
 constexpr double kFewTransactions = 0.1;
 // As a limit: a file may ask for less, which could not be told from chance.
@@ -244,6 +246,7 @@ std::vector<Pressure> EvaluateSignals(const SignalBoard& board, const PressureOf
                          .ratio = SignalRatio(sample, limit),
                          .slowest = info.slowest});
     if (IsMean(sample.kind)) pressures.back().settles = kMeanSettles;
+    if (sample.kind == SignalKind::kProbeLatency) pressures.back().settles = kMedianSettles;
   }
   AddMissingCheck(board, run, pressures);
   AddUnknownNormal(board, run, pressures);

@@ -353,6 +353,14 @@ TEST(CrowdingTest, WhatIsNormalIsLearnedWhileDunlinDoesLittleOnly) {
   EXPECT_GT(Look(watch, 30, 6, 10)->baseline, 5) << "the application itself has become busier";
 }
 
+TEST(CrowdingTest, WhatWasNormalWhileNobodyWasThereIsNotForWhoeverComes) {
+  CrowdingWatch watch;
+  EXPECT_EQ(Look(watch, 30, 0, 40), std::nullopt);
+  EXPECT_EQ(Look(watch, 1, 3, 10), std::nullopt);
+  EXPECT_EQ(Look(watch, 10, 3, 10)->baseline, 3);
+  EXPECT_EQ(Look(watch, 3, 0, 10), std::nullopt) << "they have gone";
+}
+
 TEST(CrowdingTest, WhereSeveralRunsNeverDoLittleMomentsOfRestServe) {
   CrowdingWatch watch;
   EXPECT_EQ(Look(watch, 10, 2, 30), std::nullopt);

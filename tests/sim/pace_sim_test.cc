@@ -156,7 +156,7 @@ TEST(PaceSimTest, AnApplicationThatComesAfterAPressureOfAnotherKindIsNotRunOver)
   run.Run(60);
   EXPECT_TRUE(run.state().pressure_seen) << "of the replica, with nobody else there";
   run.database().world().replay = 1e9;
-  run.Run(60);
+  run.Run(240);
   EXPECT_GT(run.state().rung, FirstRung(run.limits()));
   run.database().world().application = 1;
   run.Tick();
