@@ -49,7 +49,7 @@ for ((pair = 1; pair <= pairs; ++pair)); do
   "$bin/dunlin" local "$work/$migration" --database "$(dsn app)" >"$work/dunlin.log" 2>&1 &
   children+=("$!")
   until [ "$(sql app "SELECT to_regclass('dunlin.shard') IS NOT NULL")" = t ] && [ "$(moved)" -gt 0 ]; do pause 0.1; done
-  pause 1
+  pause 4  # it takes three seconds for nobody there, and the above was somebody
   full=$(rate_now)
   application "$rate" 10
   coming=$(quantiles)

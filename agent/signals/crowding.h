@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "agent/signals/recent_mean.h"
@@ -17,7 +18,7 @@ class CrowdingWatch {
   void Note(int64_t open, bool works) {
     open_.Add(static_cast<double>(open));
     beside_.Add(works ? 1 : 0);
-    if (works || normal_looks_ >= kLooksToKnow) return;
+    if (works || known_) return;
     rest_.of += static_cast<double>(open);
     ++rest_.count;
   }
@@ -37,19 +38,16 @@ class CrowdingWatch {
     open_.EndSecond();
     beside_.EndSecond();
     const bool little = beside_.steady() <= kLittle;
-    if (normal_looks_ < kLooksToKnow) {
-      if (little) {
-        normal_ = (normal_ * normal_looks_ + latest.of) / (normal_looks_ + latest.count);
-        normal_looks_ += latest.count;
-      } else if (++reports_unknown_ >= kReportsToWait && rest_.count >= kLooksToKnow) {
-        normal_ = rest_.Mean();
-        normal_looks_ = kLooksToKnow;
-      }
-    } else if (little || open_.steady() < normal_) {
+    if (!known_) {
+      Learn(latest, little);
+    } else if (open_.steady() < normal_) {
       // Dunlin only adds to it: less is news at any time.
-      normal_ += kNormalWeight * (open_.steady() - normal_);
+      normal_ += kLessWeight * (open_.steady() - normal_);
+    } else if (little) {
+      normal_ += kMoreWeight * (open_.steady() - normal_);
     }
-    if (normal_looks_ >= kLooksToKnow) {
+    before_ = latest;
+    if (known_) {
       samples.push_back(
           {.kind = SignalKind::kOpenTransactions, .value = open_.value(), .baseline = normal_});
     }
@@ -58,14 +56,35 @@ class CrowdingWatch {
  private:
   static constexpr double kLittle = 0.33;
   static constexpr double kLooksToKnow = 60;
-  static constexpr double kNormalWeight = 0.1;
-  static constexpr int kReportsToWait = 20;
+  static constexpr double kLessWeight = 0.3, kMoreWeight = 0.1;
+  static constexpr int kSecondsToKnow = 5, kReportsToWait = 20;
   static constexpr int kAloneSeconds = 3;  // as long as the coordinator waits before it says so
+
+  // The quietest two seconds of the first few: whoever has just come may still have to catch up
+  // with what it waited for.
+  void Learn(const RecentMean::Sum& latest, bool little) {
+    ++reports_unknown_;
+    if (little) {
+      looks_ += latest.count;
+      if (++seconds_ > 2) {
+        const double two = (before_.of + latest.of) / (before_.count + latest.count);
+        normal_ = seconds_ == 3 ? two : std::min(normal_, two);
+      }
+      known_ = seconds_ >= kSecondsToKnow && looks_ >= kLooksToKnow;
+    } else if (reports_unknown_ >= kReportsToWait && rest_.count >= kLooksToKnow) {
+      normal_ = rest_.Mean();
+      known_ = true;
+    }
+  }
+
   RecentMean open_, beside_;
-  RecentMean::Sum rest_;  // looks while none of Dunlin's sessions worked, before normal is known
+  RecentMean::Sum before_;  // the second before
+  RecentMean::Sum rest_;    // looks while none of Dunlin's sessions worked, before normal is known
+  bool known_ = false;
+  double normal_ = 0, looks_ = 0;
+  int seconds_ = 0;  // of little work that it was learned from
   int reports_unknown_ = 0;
   int seconds_without_others_ = 0;
-  double normal_ = 0, normal_looks_ = 0;
 };
 
 }  // namespace dunlin::agent
