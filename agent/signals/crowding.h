@@ -18,14 +18,11 @@ class CrowdingWatch {
   void Note(int64_t open, bool works) {
     open_.Add(static_cast<double>(open));
     beside_.Add(works ? 1 : 0);
-    if (works || known_) return;
-    rest_.of += static_cast<double>(open);
-    ++rest_.count;
+    if (!works) rest_.Add(static_cast<double>(open));
   }
-  // Once a second. Nothing before Dunlin has done little for a while; where several runs never do,
-  // moments of rest between their batches must serve.
+  // Once a second. Nothing before Dunlin has done little for a while.
   void Report(std::vector<SignalSample>& samples) {
-    const RecentMean::Sum latest = open_.latest();
+    const RecentMean::Sum latest = open_.latest(), at_rest = rest_.latest();
     if (latest.count == 0) return;
     // What was normal while nobody was there is not what is normal for whoever comes.
     seconds_without_others_ = latest.of == 0 ? seconds_without_others_ + 1 : 0;
@@ -37,16 +34,14 @@ class CrowdingWatch {
     }
     open_.EndSecond();
     beside_.EndSecond();
-    const bool little = beside_.steady() <= kLittle;
+    rest_.EndSecond();
+    // Several runs never do little: then what is between their batches must serve.
+    const bool little = beside_.steady() <= kLittle || ++seconds_busy_ > kSecondsToWait;
     if (!known_) {
-      Learn(latest, little);
-    } else if (open_.steady() < normal_) {
-      // Dunlin only adds to it: less is news at any time.
-      normal_ += kLessWeight * (open_.steady() - normal_);
-    } else if (little) {
-      normal_ += kMoreWeight * (open_.steady() - normal_);
+      if (little && rest_.count() > 0) Learn(at_rest);
+    } else {
+      Follow(beside_.steady() <= kLittle && rest_.count() > 0);
     }
-    before_ = latest;
     if (known_) {
       samples.push_back(
           {.kind = SignalKind::kOpenTransactions, .value = open_.value(), .baseline = normal_});
@@ -57,33 +52,33 @@ class CrowdingWatch {
   static constexpr double kLittle = 0.33;
   static constexpr double kLooksToKnow = 60;
   static constexpr double kLessWeight = 0.3, kMoreWeight = 0.1;
-  static constexpr int kSecondsToKnow = 5, kReportsToWait = 20;
+  static constexpr int kSecondsToKnow = 5, kSecondsToWait = 20;
   static constexpr int kAloneSeconds = 3;  // as long as the coordinator waits before it says so
 
   // The quietest two seconds of the first few: whoever has just come may still have to catch up
   // with what it waited for.
-  void Learn(const RecentMean::Sum& latest, bool little) {
-    ++reports_unknown_;
-    if (little) {
-      looks_ += latest.count;
-      if (++seconds_ > 2) {
-        const double two = (before_.of + latest.of) / (before_.count + latest.count);
-        normal_ = seconds_ == 3 ? two : std::min(normal_, two);
-      }
-      known_ = seconds_ >= kSecondsToKnow && looks_ >= kLooksToKnow;
-    } else if (reports_unknown_ >= kReportsToWait && rest_.count >= kLooksToKnow) {
-      normal_ = rest_.Mean();
-      known_ = true;
+  void Learn(const RecentMean::Sum& at_rest) {
+    looks_ += at_rest.count;
+    if (++seconds_ > 2)
+      normal_ = seconds_ == 3 ? rest_.recent() : std::min(normal_, rest_.recent());
+    known_ = seconds_ >= kSecondsToKnow && looks_ >= kLooksToKnow;
+  }
+  // Dunlin only adds to it: less is news at any time.
+  void Follow(bool little) {
+    const double seen = little ? rest_.steady() : open_.steady();
+    if (seen < normal_) {
+      normal_ += kLessWeight * (seen - normal_);
+    } else if (little) {
+      normal_ += kMoreWeight * (seen - normal_);
     }
   }
 
   RecentMean open_, beside_;
-  RecentMean::Sum before_;  // the second before
-  RecentMean::Sum rest_;    // looks while none of Dunlin's sessions worked, before normal is known
+  RecentMean rest_;  // looks while none of Dunlin's sessions was in a transaction
   bool known_ = false;
   double normal_ = 0, looks_ = 0;
-  int seconds_ = 0;  // of little work that it was learned from
-  int reports_unknown_ = 0;
+  int seconds_ = 0;  // that it was learned from
+  int seconds_busy_ = 0;
   int seconds_without_others_ = 0;
 };
 

@@ -28,6 +28,7 @@ class RecentMean {
   }
   double steady() const { return all_.Mean(); }  // of four seconds
   double value() const { return std::min(all_.Mean(), two_.Mean()); }
+  double recent() const { return two_.Mean(); }
   double count() const { return two_.count; }  // in the latest two seconds
 
  private:

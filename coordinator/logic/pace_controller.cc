@@ -133,9 +133,9 @@ std::string ForHowLong(absl::Duration lasted) {
 
 int TopRung(const PaceLimits& limits) { return OneShardRung(limits) + limits.shards - 1; }
 
-// Short batches for a quarter of the time: what an application on few cores hardly feels.
+// Short batches for an eighth of the time: what an application on few cores hardly feels.
 int FirstRung(const PaceLimits& limits) {
-  return std::min(TopRung(limits), 1 + kDutyRungs - 2 * kDutyRungsToHalve);
+  return std::min(TopRung(limits), 1 + kDutyRungs - 3 * kDutyRungsToHalve);
 }
 
 int LowestRung(SlowestPace slowest, const PaceLimits& limits) {
