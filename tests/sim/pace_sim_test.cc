@@ -263,24 +263,24 @@ TEST(PaceControllerTest, OneShardThenShorterBatchesThenLessOfTheTimeThenNothing)
     state = decision.state;
     texts.push_back(decision.level_text);
   }
-  EXPECT_THAT(
-      texts,
-      ::testing::ElementsAre(
-          "2 of 4 shards at once", "1 of 4 shards at once",
-          "1 of 4 shards at once, batches of 80 ms", "1 of 4 shards at once, batches of 40 ms",
-          "1 of 4 shards at once, batches of 20 ms", "1 of 4 shards at once, batches of 10 ms",
-          "1 of 4 shards at once, batches of 4 ms", "1 of 4 shards at once, batches of 2 ms",
-          "1 of 4 shards at once, batches of 5 ms, 71 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 50 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 35 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 25 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 18 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 12 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 9 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 6 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 4 % of the time",
-          "1 of 4 shards at once, batches of 5 ms, 3 % of the time", "stopped until it passes",
-          "stopped until it passes"));
+  EXPECT_THAT(texts,
+              ::testing::ElementsAre("2 of 4 shards at once", "1 of 4 shards at once",
+                                     "1 of 4 shards at once, batches of 80 ms",
+                                     "1 of 4 shards at once, batches of 40 ms",
+                                     "1 of 4 shards at once, batches of 20 ms",
+                                     "1 of 4 shards at once, batches of 10 ms",
+                                     "1 of 4 shards at once, batches of 5 ms",
+                                     "1 of 4 shards at once, batches of 5 ms, 71 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 50 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 35 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 25 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 18 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 12 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 9 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 6 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 4 % of the time",
+                                     "1 of 4 shards at once, batches of 5 ms, 3 % of the time",
+                                     "stopped until it passes", "stopped until it passes"));
 }
 
 }  // namespace
