@@ -114,10 +114,10 @@ class Expected {
 };
 
 void RequireRendered(const SqlTemplate& made, const std::string& sql,
-                     const std::vector<SqlToken>& tokens) {
+                     const std::vector<SqlToken>& tokens, SqlTemplate::Kind kind) {
   const dunlin::RenderedSql out =
       made.Render({.table_sql = "\"T\"", .table_qualifier = "\"T\"", .key_columns = {"a"}});
-  const LexedSql lexed = dunlin::LexSql(out.sql, KnownIn(SqlTemplate::Kind::kStatement));
+  const LexedSql lexed = dunlin::LexSql(out.sql, KnownIn(kind));
   const std::string both = absl::StrCat(sql, "\n-> ", out.sql);
   FUZZ_REQUIRE(!lexed.problem, both);
   Expected(tokens).RequireSame(Words(lexed.tokens), both);
@@ -143,7 +143,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       RequireInside(*problem, sql);
     } else {
       FUZZ_REQUIRE(!lexed.problem, sql);
-      RequireRendered(std::get<SqlTemplate>(parsed), sql, lexed.tokens);
+      RequireRendered(std::get<SqlTemplate>(parsed), sql, lexed.tokens, kind);
     }
   }
   return 0;

@@ -1,0 +1,1 @@
+SELECT CT a[:table 2:n]
