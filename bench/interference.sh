@@ -2,7 +2,6 @@
 # What a migration does to an application on the same database; bench/README.md says how. Called by script/bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-top=$PWD
 seconds=10
 pairs=7
 grid=full
@@ -15,10 +14,6 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-bin=${DUNLIN_BENCH_BIN:-$top/build/bin}
-if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
-out=$top/build/bench
-mkdir -p "$out"
 # shellcheck source=bench/server.sh
 . bench/server.sh
 make_loop
@@ -75,11 +70,7 @@ side() {
     echo "$alone $beside $(((after - before) / seconds))" >>"$work/pairs"
     reset
   done
-  awk -v name="$name" '
-    function median(v, n,   i, j, t) {
-      for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j - 1] > v[j]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
-      return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
-    }
+  awk -v name="$name" "$median"'
     { a[NR] = $4 / $1; b[NR] = $5 / $2; c[NR] = $6 / $3; d[NR] = $7 }
     END { printf "%-34s %8.2f %8.2f %8.2f %10d\n", name, median(a, NR), median(b, NR), median(c, NR), median(d, NR) }' "$work/pairs" | tee -a "$report"
 }

@@ -1,6 +1,10 @@
 # shellcheck shell=bash disable=SC2154
-# A scratch PostgreSQL for a benchmark, in $work on $port, with fsync on; sourced, with the folder of Dunlin's binaries in $bin. The
-# server and whatever is listed in `children` end with the script.
+# A scratch PostgreSQL for a benchmark, in $work on $port, with fsync on; sourced; it builds the release: the binaries are in $bin, results go to $out. The
+# server and whatever is listed in `children` end with the script. DUNLIN_BENCH_BIN names binaries that are built already.
+bin=${DUNLIN_BENCH_BIN:-$PWD/build/bin}
+if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
+out=$PWD/build/bench
+mkdir -p "$out"
 pg=/usr/lib/postgresql/15/bin
 work=$(mktemp -d /tmp/dunlin_bench_XXXXXX)
 port=$((20000 + RANDOM % 20000))
@@ -30,6 +34,12 @@ sql() { PGOPTIONS=--client-min-messages=warning "$pg/psql" -X -q -At -v ON_ERROR
 make_loop() {
   # shellcheck disable=SC2046  # flags are words
   cc -O2 -Wall -o "$out/loop" bench/loop.c $(pkg-config --cflags --libs libpq) -pthread
+}
+# copy_database FROM TO: anew, with what the server counts of its rows, which is not copied.
+copy_database() {
+  sql postgres "DROP DATABASE IF EXISTS $2 WITH (FORCE)"
+  sql postgres "CREATE DATABASE $2 TEMPLATE $1 STRATEGY file_copy"
+  sql "$2" "ANALYZE"
 }
 now() { date +%s.%N; }
 
@@ -92,3 +102,9 @@ application_maximum() { awk '/^tps/ {printf "%d", $3}' "$work/pgbench"; }
 quantiles() {
   awk '{v[NR] = $1} END {if (!NR) exit 1; printf "%d %d %d\n", v[int((NR - 1) * 0.5) + 1], v[int((NR - 1) * 0.95) + 1], v[int((NR - 1) * 0.99) + 1]}' "$work/latencies"
 }
+# For awk: the median of v[1] to v[n].
+# shellcheck disable=SC2034  # for those who source this
+median='function median(v, n,   i, j, t) {
+  for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j - 1] > v[j]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+  return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+}'

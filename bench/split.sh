@@ -2,7 +2,6 @@
 # What a hot shard costs; bench/README.md says how. Called by script/bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=${DUNLIN_BENCH_BIN:-$PWD/build/bin}
 pairs=5
 rows=400000
 while [ $# -gt 0 ]; do
@@ -13,8 +12,6 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
-mkdir -p build/bench
 # shellcheck source=bench/server.sh
 . bench/server.sh
 start_server
@@ -42,9 +39,8 @@ until_state() {
 }
 # Seconds from the resume to the end, the other rows having come meanwhile: everywhere, or all into one shard.
 one() {
-  sql postgres "DROP DATABASE IF EXISTS app WITH (FORCE)"
+  copy_database made app
   sql postgres "DROP DATABASE IF EXISTS store WITH (FORCE)"
-  sql postgres "CREATE DATABASE app TEMPLATE made STRATEGY file_copy"
   sql postgres "CREATE DATABASE store"
   start_cluster 4
   dunlin start "$work/${version}_count.yaml" --stop-after 1 >"$work/start.log"

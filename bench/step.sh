@@ -2,7 +2,6 @@
 # An application that comes beside a run at full speed, and goes again; bench/README.md says how. Called by script/bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-top=$PWD
 pairs=5
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -11,14 +10,10 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-bin=${DUNLIN_BENCH_BIN:-$top/build/bin}
-if [ -z "${DUNLIN_BENCH_BIN:-}" ]; then script/build release; fi
-out=$top/build/bench
-mkdir -p "$out"
 # shellcheck source=bench/server.sh
 . bench/server.sh
 start_server
-rows=8000000
+rows=16000000
 make_application made "$rows"
 
 # Rows a second within the next two.
@@ -34,8 +29,7 @@ pause() { read -rt "$1" <> <(:) || true; }
 
 : >"$work/steps"
 for ((pair = 1; pair <= pairs; ++pair)); do
-  sql postgres "DROP DATABASE IF EXISTS app WITH (FORCE)"
-  sql postgres "CREATE DATABASE app TEMPLATE made STRATEGY file_copy"
+  copy_database made app
   sql app "SELECT count(*) FROM t WHERE body <> ''" >/dev/null
   sql app "CHECKPOINT"
   sync
@@ -65,10 +59,6 @@ for ((pair = 1; pair <= pairs; ++pair)); do
     awk '{printf "  p95 %.1f ms alone; × %.2f in the first ten seconds, × %.2f in the next; rows/s %d alone, %d beside, %d from ten seconds after on\n",
       $2 / 1000, $5 / $2, $8 / $2, $10, $11, $12}'
 done
-awk '
-  function median(v, n,   i, j, t) {
-    for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j - 1] > v[j]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
-    return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
-  }
+awk "$median"'
   { a[NR] = $5 / $2; b[NR] = $8 / $2; c[NR] = $12 / $10; d[NR] = $11 }
   END { printf "step: p95 × %.2f within ten seconds of its coming, × %.2f after (%d rows/s); %.2f of full speed ten seconds after it went\n", median(a, NR), median(b, NR), median(d, NR), median(c, NR) }' "$work/steps" | tee "$out/step.txt"
