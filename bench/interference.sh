@@ -21,7 +21,13 @@ start_server
 rows=4000000
 dsn=$(dsn app)
 make_application app "$rows"
-moved() { sql app "SELECT coalesce(sum(n), 0) FROM t"; }
+# Rows that dunlin, or what else runs there, has changed. The ledger tells it without a scan beside what is measured.
+moved() {
+  case "$1" in
+    dunlin) sql app "SELECT coalesce(sum(rows_done), 0) FROM dunlin.shard" ;;
+    *) sql app "SELECT coalesce(sum(n), 0) FROM t" ;;
+  esac
+}
 
 start() {
   case "$1" in
@@ -31,14 +37,17 @@ start() {
     update) "$pg/psql" -X -q "$dsn" -c "UPDATE t SET n = n + 1" & children+=("$!") ;;
   esac
 }
-# So that each side finds the table as the others did.
-reset() {
+# Ends what runs beside, to its last backend.
+end_beside() {
   end_children
   sql app "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()" >/dev/null
+}
+# So that each side finds the table as the others did. Rows may be changed again and again.
+reset() {
   sql app "DROP SCHEMA IF EXISTS dunlin, dunlin_store CASCADE"
-  sql app "UPDATE t SET n = 0 WHERE n <> 0"
   sql app "VACUUM t"
   sql app "CHECKPOINT"
+  sync
 }
 
 application 0 5
@@ -49,25 +58,31 @@ report=$out/interference.txt
 echo "interference: $cores cores, application at most $maximum transactions/s, at $rate; $pairs pairs of $seconds s" | tee "$report"
 printf '%-34s %8s %8s %8s %10s\n' "beside" "p50 ×" "p95 ×" "p99 ×" "rows/s" | tee -a "$report"
 
-# One side: pairs of alone and beside, in alternating order.
+alone() {
+  application "$rate" "$seconds"
+  alone=$(quantiles)
+}
+beside() {
+  # Dunlin settles beside the application, not before it.
+  local warm=1 from
+  if [ "$1" = dunlin ]; then warm=30; fi
+  start "$@"
+  application "$rate" "$warm"
+  from=$(moved "$1")
+  application "$rate" "$seconds"
+  beside=$(quantiles)
+  moved=$((($(moved "$1") - from) / seconds))
+  if [ "$1" = dunlin ] && [ "$(moved dunlin)" -ge "$rows" ]; then echo "interference: the run ended before its measurement" >&2; exit 1; fi
+  end_beside
+}
+# One side: pairs of alone and beside, then beside and alone: what changes with time falls on both alike.
 side() {
-  local name=$1; shift
+  local name=$1 alone beside moved; shift
   : >"$work/pairs"
   for ((pair = 1; pair <= pairs; ++pair)); do
-    application "$rate" "$seconds"; local alone; alone=$(quantiles)
-    local warm=1
-    if [ "$1" = dunlin ]; then
-      # It settles beside the application, not before it.
-      warm=30
-    fi
-    start "$@"
-    application "$rate" "$warm"
-    local before after beside
-    before=$(moved)
-    application "$rate" "$seconds"; beside=$(quantiles)
-    after=$(moved)
-    if [ "$1" = dunlin ] && [ "$after" -ge "$rows" ]; then echo "interference: the run ended before its measurement" >&2; exit 1; fi
-    echo "$alone $beside $(((after - before) / seconds))" >>"$work/pairs"
+    application "$rate" 3  # the disk calms down
+    if ((pair % 2)); then alone; beside "$@"; else beside "$@"; alone; fi
+    echo "$alone $beside $moved" >>"$work/pairs"
     reset
   done
   awk -v name="$name" "$median"'

@@ -67,14 +67,17 @@ start_cluster() {
 }
 dunlin() { "$bin/dunlin" "$@" --coordinator "127.0.0.1:$((port + 1))"; }
 
-# An application on a new database: pgbench, half of whose transactions are on a table `t` of so many rows; and $migration, a migration
-# of that table in $work.
+# An application on a new database: pgbench, half of whose transactions are on a table `t` of so many rows, each of which was changed
+# twice before, so that a page has room as in a table that lives; and $migration, a migration of that table in $work.
 make_application() {
   sql postgres "CREATE DATABASE $1"
   "$pg/pgbench" -i -q -s 10 "$(dsn "$1")" >/dev/null 2>&1
   sql "$1" "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
      INSERT INTO t SELECT g, 0, 0, repeat('x', 60) FROM generate_series(1, $2) g"
-  sql "$1" "VACUUM (ANALYZE, FREEZE)"
+  for ((change = 1; change <= 2; ++change)); do
+    sql "$1" "UPDATE t SET seen = 0"
+    sql "$1" "VACUUM (ANALYZE, FREEZE)"
+  done
   cat >"$work/same.sql" <<SQL
 \set id random(1, $2)
 BEGIN;

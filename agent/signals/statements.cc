@@ -95,10 +95,12 @@ const pg::Statement kPreparedAges{"d_prepared_ages", R"sql(
 SELECT p.gid, extract(epoch FROM clock_timestamp() - p.prepared)::double precision
 FROM pg_catalog.pg_prepared_xacts p WHERE p.database = current_database() ORDER BY p.prepared LIMIT 1)sql"};
 
-// Of a table and its partitions. A small table is not judged by shares.
+// Of a table and its partitions. A small table is not judged by shares. What the server counts of
+// live rows is gone after a crash, a promotion or a copy of the database, what ANALYZE found is
+// not.
 const pg::Statement kDeadRows{"d_dead_rows", R"sql(
-SELECT coalesce(sum(s.n_dead_tup) / greatest(sum(s.n_live_tup), 10000), 0)::double precision
-FROM pg_catalog.pg_stat_all_tables s
+SELECT coalesce(sum(s.n_dead_tup) / greatest(sum(greatest(s.n_live_tup, c.reltuples)), 10000), 0)::double precision
+FROM pg_catalog.pg_stat_all_tables s JOIN pg_catalog.pg_class c ON c.oid = s.relid AND c.relkind <> 'p'
 WHERE s.relid = to_regclass($1) OR s.relid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(to_regclass($1)) t))sql"};
 
 const pg::Statement kNotePace{"d_note_pace", R"sql(

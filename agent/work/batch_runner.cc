@@ -90,6 +90,9 @@ absl::StatusOr<int64_t> BatchRunner::Open(const pg::Command& fence,
     if (statements[i]->counts) counted.push_back(commands.size());
     commands.push_back(sql_.Bind(*statements[i], from, to));
   }
+  // What is deferred is a part of what the rows cost, and must fail before COMMIT.
+  commands.push_back({.statement = sql::kSpend, .parameters = {Budget()}});
+  commands.push_back({.statement = kConstraints});
   MutateOpening(commands, fence_at);
   connection_.TakeNoticeSqlStates();
   const std::vector<pg::Outcome> outcomes =
@@ -119,10 +122,11 @@ BatchOutcome BatchRunner::Run(ShardState& state, const Boundary& boundary, int64
   const absl::StatusOr<int64_t> changed = Open(
       Fence(state), sql_.BatchStatements(state.from(), boundary.upper), state.from(), to, relaxed);
   if (!changed.ok()) return Failed(changed.status());
+  const absl::Duration took = SystemClock().Monotonic() - began;
   if (const absl::Status fault = DUNLIN_FAULT("agent.batch.before_commit"); !fault.ok())
     return Failed(RollBack(fault));
   BatchOutcome outcome = Commit(state, to, boundary.rows, *changed, done, done ? 0 : next_rows);
-  outcome.locks_held = SystemClock().Monotonic() - began;
+  outcome.statements_took = took;
   return outcome;
 }
 
@@ -177,7 +181,6 @@ BatchOutcome BatchRunner::Retry(const QuarantinedRow& row, Epoch task_epoch) {
     return Failed(RollBack(fault));
   std::vector<pg::Command> commands = {
       {.statement = sql::kRetryDone, .parameters = {row.id, absl::StrCat(*changed)}},
-      {.statement = kConstraints},
       {.statement = kCommit}};
   if (DUNLIN_MUTANT("retry_not_noted")) commands.erase(commands.begin());
   const std::vector<pg::Outcome> outcomes =
@@ -194,7 +197,6 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
                                  int64_t changed, bool done, int64_t next_rows) {
   std::vector<pg::Command> commands;
   commands.push_back(Advance(state, cursor, rows, changed, done));
-  commands.push_back({.statement = kConstraints});
   commands.push_back({.statement = kCommit, .sync_after = true});
   size_t commit_at = commands.size() - 1;
   if (DUNLIN_MUTANT("cursor_outside_transaction")) {

@@ -33,7 +33,9 @@ struct BatchOutcome {
   // must settle it.
   absl::Status status;
   bool in_doubt = false;
-  absl::Duration locks_held = absl::ZeroDuration();
+  // What the rows cost: without the commit, which waits for the disk or a standby however many
+  // there are.
+  absl::Duration statements_took = absl::ZeroDuration();
   // The end of the batch after it, asked for with the commit; absent when the look-up failed or the
   // shard is done.
   std::optional<Boundary> next;
@@ -44,9 +46,9 @@ absl::StatusOr<absl::Duration> ReadBatchBudget(pg::Connection& connection);
 
 // Runs batches of one claimed shard: fence, statements, checkpoint, COMMIT, in two round trips
 // (design of I1, I3, I12):
-//   1. BEGIN; fence (takes the ledger row's lock before any data row); [budget; statement]…
-//   2. advance (cursor, seq, counters); SET CONSTRAINTS ALL IMMEDIATE; COMMIT; look-up of the next
-//   boundary.
+//   1. BEGIN; fence (takes the ledger row's lock before any data row); statements, each within what
+//   is left of the budget; SET CONSTRAINTS ALL IMMEDIATE
+//   2. advance (cursor, seq, counters); COMMIT; look-up of the next boundary.
 // Thread safety: one thread. Blocking: within the deadline of each call. After an outcome that is
 // in doubt the object must not be used again.
 class BatchRunner {

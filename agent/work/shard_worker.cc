@@ -257,7 +257,7 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
   const bool sized_by_time = !bisector_.active();
   bisector_.Passed(boundary.asked, sizer_.rows());
   if (sized_by_time) {
-    sizer_.Committed(boundary.rows, outcome.locks_held);
+    sizer_.Committed(boundary.rows, outcome.statements_took);
     sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
   }
   limiter_.Spent(boundary.rows, handle_.limits().rows_per_second, began);

@@ -14,8 +14,9 @@
 namespace dunlin::coordinator {
 namespace {
 
-// Below it the fixed cost of a transaction is most of a batch.
-constexpr absl::Duration kShortestBatch = absl::Milliseconds(5);
+// What a batch takes at once of a core: a session that wakes up meanwhile waits as long for its
+// turn. Below it the fixed cost of a transaction is most of a batch.
+constexpr absl::Duration kShortestBatch = absl::Milliseconds(2);
 // From a thirty-second of the time, which still shows that it goes on, by the square root of two:
 // an application on few cores hardly feels a third and suffers from a half.
 constexpr int kDutyRungs = 10;

@@ -41,5 +41,26 @@ TEST_F(SamplerTest, AnApplicationIsSeenBeforeTheFirstReport) {
   for (int time = 0; time < 10; ++time) EXPECT_LT(FirstReport().alone, absl::Seconds(1));
 }
 
+// A copy of a database is counted anew, as one is after a crash or a promotion: no row lives there.
+TEST_F(SamplerTest, DeadRowsAreOfAllRowsWhenTheServerHasForgottenHowManyLive) {
+  server_.CreateDatabase("made");
+  server_.Exec("made",
+               "CREATE TABLE t (id int PRIMARY KEY, n int) WITH (autovacuum_enabled = false);"
+               "INSERT INTO t SELECT g, 0 FROM generate_series(1, 50000) g; ANALYZE t");
+  server_.CreateDatabase("copied", "TEMPLATE made");
+  server_.Exec("copied", "UPDATE t SET n = 1");
+  const auto signal = MakeDeadRowsSignal();
+  const auto connection = server_.Connect("copied");
+  const std::vector<MeasuredRun> runs = {{.tables = {"public.t"}}};
+  double dead_for_each = 0;
+  EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
+    std::vector<SignalSample> samples;
+    EXPECT_TRUE(signal->Measure(*connection, absl::ZeroDuration(), runs, samples).ok());
+    dead_for_each = samples.at(0).value;
+    return dead_for_each > 0;
+  }));
+  EXPECT_NEAR(dead_for_each, 1, 0.01);
+}
+
 }  // namespace
 }  // namespace dunlin::agent

@@ -107,6 +107,10 @@ void ChaosFaults::AddProcessFaults() {
   });
 }
 
+void ChaosFaults::FreeDisk() {
+  if (stopped_.erase("disk") > 0) world_.disk->Clear();
+}
+
 // The batches' COMMITs wait for a standby that is gone; some are terminated there: durable here,
 // and not known to be. Ends within: nothing else works meanwhile.
 bool ChaosFaults::LoseStandby() {
@@ -141,7 +145,9 @@ void ChaosFaults::AddDatabaseFaults() {
       [this] { return LoseStandby(); });
   Add("immediate stop of the target's server", 1, [this] {
     AwaitOpen();
-    world_.target.CrashAndRestart();
+    world_.target.Kill();
+    FreeDisk();  // a replay needs room again for what was dropped since: nobody's server comes up
+    world_.target.Start();
     return true;
   });
   Add("immediate stop of the store's server", 1, [this] {
@@ -175,10 +181,7 @@ void ChaosFaults::AddDatabaseFaults() {
     if (!stopped_.insert("disk").second) return false;
     AwaitOpen();
     world_.disk->FillUp();
-    EndAfter(DrawDuration(), [this] {
-      world_.disk->Clear();
-      stopped_.erase("disk");
-    });
+    EndAfter(DrawDuration(), [this] { FreeDisk(); });
     return true;
   });
 }

@@ -61,6 +61,7 @@ class ChaosFaults {
   // SIGSTOP for longer than a lease.
   void Stop(const std::string& who, std::function<Process*()> process);
   bool LoseStandby();
+  void FreeDisk();
 
   ChaosWorld& world_;
   std::mt19937_64 random_;

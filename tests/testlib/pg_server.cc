@@ -145,8 +145,7 @@ void PgServer::Start() {
 }
 
 void PgServer::CrashAndRestart() {
-  postmaster_->Signal(SIGQUIT);
-  CHECK_NE(postmaster_->Wait(absl::Seconds(20)), -1);
+  Kill();
   Start();
 }
 

@@ -24,8 +24,10 @@ class PgServer {
   void FallBehind();
   // Of a replica, on the next timeline; returns when it takes writes.
   void Promote();
-  // Immediate stop for good, as when the machine is lost.
+  // Immediate stop, as when the machine is lost.
   void Kill();
+  // Again, after Kill().
+  void Start();
 
   // `at`: HOST:PORT of something that stands in between; empty = the server itself.
   std::string Dsn(const std::string& database, const std::string& at = "") const;
@@ -44,7 +46,6 @@ class PgServer {
   struct Copied {};
   PgServer(Copied, std::vector<std::string> settings);  // without data
   void MakeFolder();
-  void Start();
 
   const std::vector<std::string> settings_;
   std::string folder_;

@@ -135,7 +135,7 @@ CREATE TABLE IF NOT EXISTS dunlin.stopped (
 -- a pipeline would run and commit. DN001: not yours (any more). DN002: stopped in the database; the message says why.
 CREATE OR REPLACE FUNCTION dunlin.fence(
   p_shard uuid, p_epoch bigint, p_seq bigint, p_upper text[], p_budget_ms bigint)
-RETURNS void LANGUAGE plpgsql VOLATILE AS $fence$
+RETURNS void LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $fence$
 DECLARE
   v_shard record;
   v_why text;
@@ -167,7 +167,7 @@ $spend$;
 CREATE OR REPLACE FUNCTION dunlin.advance(
   p_shard uuid, p_epoch bigint, p_cursor text[], p_rows bigint, p_changed bigint, p_done boolean,
   p_budget_ms bigint)
-RETURNS void LANGUAGE plpgsql VOLATILE AS $advance$
+RETURNS void LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $advance$
 BEGIN
   UPDATE dunlin.shard s
     SET cursor = p_cursor, seq = s.seq + 1, rows_done = s.rows_done + p_rows,
