@@ -72,7 +72,8 @@ dunlin() { "$bin/dunlin" "$@" --coordinator "127.0.0.1:$((port + 1))"; }
 make_application() {
   sql postgres "CREATE DATABASE $1"
   "$pg/pgbench" -i -q -s 10 "$(dsn "$1")" >/dev/null 2>&1
-  sql "$1" "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text) WITH (fillfactor = 70);
+  sql "$1" "CREATE TABLE t (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0, seen int NOT NULL DEFAULT 0, body text)
+       WITH (fillfactor = 70, autovacuum_enabled = false);  -- by the benches themselves, between measurements
      INSERT INTO t SELECT g, 0, 0, repeat('x', 60) FROM generate_series(1, $2) g"
   for ((change = 1; change <= 2; ++change)); do
     sql "$1" "UPDATE t SET seen = 0"

@@ -35,12 +35,13 @@ class CrowdingWatch {
     open_.EndSecond();
     beside_.EndSecond();
     rest_.EndSecond();
-    // Several runs never do little: then what is between their batches must serve.
-    const bool little = beside_.steady() <= kLittle || ++seconds_busy_ > kSecondsToWait;
-    if (!known_) {
-      if (little && rest_.count() > 0) Learn(at_rest);
-    } else {
-      Follow(beside_.steady() <= kLittle && rest_.count() > 0);
+    const bool little = beside_.steady() <= kLittle && rest_.count() > 0;
+    if (beside_.steady() > kLittle) ++seconds_busy_;
+    if (known_) {
+      Follow(little);
+    } else if (little || (seconds_busy_ > kSecondsToWait && rest_.count() > 0)) {
+      // Several runs never do little: then what is between their batches must serve.
+      Learn(at_rest);
     }
     if (known_) {
       samples.push_back(
@@ -51,7 +52,7 @@ class CrowdingWatch {
  private:
   static constexpr double kLittle = 0.33;
   static constexpr double kLooksToKnow = 60;
-  static constexpr double kLessWeight = 0.3, kMoreWeight = 0.1;
+  static constexpr double kWeight = 0.1;
   static constexpr int kSecondsToKnow = 5, kSecondsToWait = 20;
   static constexpr int kAloneSeconds = 3;  // as long as the coordinator waits before it says so
 
@@ -63,13 +64,16 @@ class CrowdingWatch {
       normal_ = seconds_ == 3 ? rest_.recent() : std::min(normal_, rest_.recent());
     known_ = seconds_ >= kSecondsToKnow && looks_ >= kLooksToKnow;
   }
-  // Dunlin only adds to it: less is news at any time.
+  // Dunlin only adds to it: less is news at any time. More in the moments of rest may be what still
+  // waits for the batch before, or for a disk that Dunlin keeps busy: it says the less the more
+  // Dunlin does.
   void Follow(bool little) {
     const double seen = little ? rest_.steady() : open_.steady();
     if (seen < normal_) {
-      normal_ += kLessWeight * (seen - normal_);
+      normal_ += kWeight * (seen - normal_);
     } else if (little) {
-      normal_ += kMoreWeight * (seen - normal_);
+      const double rests = 1 - beside_.steady() / kLittle;
+      normal_ += kWeight * rests * (seen - normal_);
     }
   }
 

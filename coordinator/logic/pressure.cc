@@ -107,7 +107,7 @@ std::string LimitText(const SignalSample& sample, double limit, bool alone) {
       return absl::StrCat(" (limit ", SignalValueText(SignalUnit::kSeconds, limit), ", normal is ",
                           SignalValueText(SignalUnit::kSeconds, NormalProbe(sample, alone)), ")");
     case SignalKind::kOpenTransactions:
-      return absl::StrFormat(" (limit %.2g, normal is %.2g)", limit, sample.baseline);
+      return absl::StrFormat(" (limit %.3g, normal is %.3g)", limit, sample.baseline);
     case SignalKind::kSlotLoss:
       return absl::StrFormat(" (limit %.0f %%)", limit * 100);
     case SignalKind::kArchiveFailure:

@@ -64,24 +64,31 @@ absl::Status RecordReport(Transaction& tx, RunEditor& run, const agent_pb::Lease
                  report.waiting_reason(), absl::StrCat(run.NextRevision())});
 }
 
-// The lease to split when agents are idle and no shard is left for them; empty = none.
-absl::StatusOr<std::string> ChooseSplit(Transaction& tx, const RunEditor& run) {
-  if (run.state != RunState::kRunning || run.reconcile_due) return std::string();
+// The leases to split when agents are idle and no shard is left for them: one for each slot that
+// waits, and that no split under way will fill.
+absl::StatusOr<std::vector<std::string>> ChooseSplits(Transaction& tx, const RunEditor& run) {
+  std::vector<std::string> chosen;
+  if (run.state != RunState::kRunning || run.reconcile_due) return chosen;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result counted,
                           tx.Query(sql::kLeasesInWork, {run.id, absl::StrCat(run.step)}));
   const int64_t leased = counted.Int(0, 0);
-  const bool pending_left = counted.Int(0, 1) > leased;
-  if (leased == 0 || pending_left || leased >= run.concurrency_allowed) return std::string();
+  const int64_t idle = run.concurrency_allowed - std::max(leased, counted.Int(0, 1));
+  if (leased == 0 || idle <= 0) return chosen;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result hungry, tx.Query(sql::kHungryAgents, {run.target}));
-  if (hungry.Int(0, 0) == 0) return std::string();
-  DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidate,
-                          tx.Query(sql::kSplitCandidate, {run.id, absl::StrCat(run.step)}));
+  if (hungry.Int(0, 0) == 0) return chosen;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result facts, tx.Query(sql::kPaceFacts, {run.id}));
   double rate = 0;
-  if (candidate.rows.empty() || !absl::SimpleAtod(facts.Text(0, 5), &rate)) return std::string();
-  return WorthSplitting(candidate.Int(0, 1), rate / static_cast<double>(leased))
-             ? candidate.Text(0, 0)
-             : std::string();
+  if (!absl::SimpleAtod(facts.Text(0, 5), &rate)) return chosen;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result candidates,
+                          tx.Query(sql::kSplitCandidates, {run.id, absl::StrCat(run.step)}));
+  for (size_t row = 0; row < candidates.rows.size(); ++row) {
+    const int64_t under_way = candidates.Int(row, 2);
+    if (std::ssize(chosen) + under_way >= idle ||
+        !WorthSplitting(candidates.Int(row, 1), rate / static_cast<double>(leased)))
+      break;
+    chosen.push_back(candidates.Text(row, 0));
+  }
+  return chosen;
 }
 
 // Leases beyond what may be in work at present: the youngest go back (pressure, a lower limit).
@@ -174,10 +181,12 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
       DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
       DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
       DUNLIN_RETURN_IF_ERROR(FindTooMany(tx, run, too_many));
-      DUNLIN_ASSIGN_OR_RETURN(const std::string split, ChooseSplit(tx, run));
-      if (split.empty() || !held.contains(split)) continue;
-      to_split.insert(split);
-      DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kMarkSplit, {split}));
+      DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> splits, ChooseSplits(tx, run));
+      for (const std::string& lease : splits) {
+        if (!held.contains(lease)) continue;
+        to_split.insert(lease);
+        DUNLIN_RETURN_IF_ERROR(tx.Run(sql::kMarkSplit, {lease}));
+      }
     }
     std::set<std::string> renewed;
     for (const pg::Statement* renew : {&sql::kRenewShards, &sql::kRenewTasks}) {

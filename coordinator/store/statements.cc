@@ -417,11 +417,14 @@ const S kRunsLive{"s_runs_live", R"sql(
 SELECT EXISTS (SELECT 1 FROM dunlin_store.run r JOIN dunlin_store.agent a ON r.target = ANY (a.targets)
 WHERE a.id::text = $1 AND (r.state NOT IN ('FINISHED', 'CANCELLED', 'FAILED', 'PAUSED')
   OR (r.state = 'FINISHED' AND r.reconcile_due))))sql"};
-const S kSplitCandidate{"s_split_candidate", R"sql(
-SELECT lease_id, rows_left FROM dunlin_store.shard
-WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL AND NOT done AND seq > 0
-  AND (split_at IS NULL OR split_at < clock_timestamp() - interval '5 seconds')
-ORDER BY rows_left DESC LIMIT 1)sql"};
+// The largest first; with how many were asked for of late and are not told yet.
+const S kSplitCandidates{"s_split_candidates", R"sql(
+SELECT s.lease_id, s.rows_left, s.under_way FROM (
+  SELECT lease_id, rows_left, asked, seq, count(*) FILTER (WHERE asked) OVER () AS under_way FROM (
+    SELECT lease_id, rows_left, seq, coalesce(split_at > clock_timestamp() - interval '5 seconds', false) AS asked
+    FROM dunlin_store.shard
+    WHERE run = $1::uuid AND step = $2::int AND lease_id IS NOT NULL AND NOT done) leased) s
+WHERE NOT s.asked AND s.seq > 0 ORDER BY s.rows_left DESC LIMIT 64)sql"};
 const S kMarkSplit{
     "s_mark_split",
     "UPDATE dunlin_store.shard SET split_at = clock_timestamp() WHERE lease_id::text = $1"};

@@ -40,7 +40,7 @@ extern const pg::Statement kLeasesOfAcquire, kTaskLeasesOfAcquire, kCandidateRun
     kGrantTask, kLeasesInWork, kLeasesTooMany;
 extern const pg::Statement kRunsOfLeases, kCheckpoint, kShardsOfLeases, kTasksOfLeases,
     kTaskWaiting, kRenewShards, kRenewTasks;
-extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidate, kMarkSplit, kHungryAgents;
+extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidates, kMarkSplit, kHungryAgents;
 // reports
 extern const pg::Statement kShardByLease, kTaskByLease, kCompleteShard, kReleaseShard, kReleaseTask,
     kRaiseEpoch, kMoveUpper, kInsertShard, kDropShardsOfStep, kTaskDone, kDropTaskOfLease,

@@ -3,7 +3,8 @@
 // the same DUNLIN_SEED the same faults come in the same order. It ends when a minute has
 // passed and DUNLIN_CHAOS_FAULTS have been injected, DUNLIN_CHAOS_STRUCK of them inside an open
 // batch transaction or its COMMIT, and fails when that takes longer than DUNLIN_CHAOS_MINUTES.
-// script/chaos sets all of them.
+// Between two faults there are up to DUNLIN_CHAOS_PAUSE milliseconds. script/chaos sets all of
+// them.
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -40,6 +41,7 @@ TEST(Chaos, I1_I3_I4_I12_EveryRowChangesOnceWhateverDies) {
   ChaosFaults faults(world, seed);
   const int goal = FromEnvironment("DUNLIN_CHAOS_FAULTS", 60);
   const int struck_goal = FromEnvironment("DUNLIN_CHAOS_STRUCK", 20);
+  const auto pause = static_cast<uint64_t>(FromEnvironment("DUNLIN_CHAOS_PAUSE", 900));
   const absl::Duration began = world.clock.Monotonic();
   const absl::Duration at_least = began + absl::Minutes(1);
   const absl::Duration until = began + absl::Minutes(FromEnvironment("DUNLIN_CHAOS_MINUTES", 8));
@@ -58,7 +60,7 @@ TEST(Chaos, I1_I3_I4_I12_EveryRowChangesOnceWhateverDies) {
     }
     if (wrong.empty()) wrong = world.LookAfterLocal(true);
     faults.InjectNext();
-    world.clock.SleepFor(absl::Milliseconds(pauses() % 900), {});  // faults also come in bursts
+    world.clock.SleepFor(absl::Milliseconds(pauses() % pause), {});  // faults also come in bursts
     faults.EndSome(false);
     if (wrong.empty()) wrong = world.NeedsPerson();
     if (faults.injected() / 50 > told) {

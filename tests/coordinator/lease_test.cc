@@ -255,6 +255,23 @@ TEST_F(LeaseTest, AnIdleAgentGetsHalfOfTheLargestShard) {
   EXPECT_EQ(ledger.WrongKeys(0), 0);
 }
 
+TEST_F(LeaseTest, AsManyShardsAreSplitAtOnceAsSlotsWait) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent owner(*port_, ledger, {.name = "owner", .slots = 2, .rows_per_key = 10'000});
+  ScriptedAgent idle(*port_, ledger, {.name = "idle", .slots = 2});
+  ASSERT_TRUE(StepUntil(*store_, owner, "RUNNING"));
+  owner.Step();
+  ASSERT_EQ(owner.shards_held(), 2);
+  idle.Acquire();
+  owner.Heartbeat();
+  EXPECT_EQ(owner.splits(), 2);
+  owner.Heartbeat();
+  EXPECT_EQ(owner.splits(), 2) << "the halves wait for the slots";
+  idle.Acquire();
+  EXPECT_EQ(idle.shards_held(), 2);
+}
+
 TEST_F(LeaseTest, I2_AMismatchIsReconciledFromTheLedger) {
   FakeLedger ledger(1000, 2);
   Start(*store_);

@@ -16,7 +16,7 @@ double Queue(double load, double cores) {
 }  // namespace
 
 void SimDatabase::Step(const PaceLevel& level) {
-  // Short batches pay the fixed cost of a transaction more often: a tenth at 5 ms.
+  // Short batches pay the fixed cost of a transaction more often: a fifth at 2 ms.
   const double batch = absl::ToDoubleSeconds(level.batch_time);
   const double useful = batch / (batch + 0.0005);
   const double asked = level.shards * level.duty;
@@ -42,7 +42,7 @@ void SimDatabase::Step(const PaceLevel& level) {
   const double probe = probe_beside(asked);
   const double at_rest = probe_beside(0);
   slowdown_ = probe / at_rest;
-  constexpr int kReads = 40;
+  constexpr int kReads = 100;
   const int beside_batches =
       level.shards > 0 ? static_cast<int>(std::ceil(kReads * level.duty)) : 0;
   for (int read = 0; read < kReads; ++read) {
