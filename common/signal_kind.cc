@@ -28,7 +28,7 @@ constexpr std::array kSignals = {
     // Over the same read while Dunlin rests: what the application loses by Dunlin's work.
     SignalInfo{kProbeSlowdown, "probe_slowdown", SignalUnit::kFactor, 1.25, kTrickle},
     // As many more are open at once as each takes longer.
-    SignalInfo{kOpenTransactions, "open_transactions", SignalUnit::kFactor, 1.1, kTrickle},
+    SignalInfo{kOpenTransactions, "open_transactions", SignalUnit::kFactor, 1.08, kTrickle},
     // A few sessions always wait for one another for a moment.
     SignalInfo{kLockWaits, "lock_waits", SignalUnit::kCount, 10, kTrickle},
     SignalInfo{kReplicaLag, "replica_lag", SignalUnit::kSeconds, 5, kStopped},

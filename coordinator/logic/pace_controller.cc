@@ -52,10 +52,10 @@ double Loudest(const std::vector<Pressure>& pressures) {
 // Of a run that has just begun beside an application, or given way to one: what does not show that
 // yet is of the full speed before, however much it is.
 std::vector<Pressure> WithoutStale(const std::vector<Pressure>& pressures,
-                                   absl::Duration since_change) {
+                                   absl::Duration at_this_pace) {
   std::vector<Pressure> counted;
   for (const Pressure& one : pressures) {
-    if (one.settles <= kTick || since_change >= one.settles) counted.push_back(one);
+    if (one.settles <= kTick || at_this_pace >= one.settles) counted.push_back(one);
   }
   return counted;
 }
@@ -184,10 +184,10 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
   const absl::Duration since_change = facts.now - state.changed_at;
   const bool gives_way = before.was_alone && !facts.alone;
   const bool gave_way = !before.pressure_seen && before.rung == FirstRung(limits);
-  const std::vector<Pressure> pressures = gives_way
-                                              ? WithoutStale(facts.pressures, absl::ZeroDuration())
-                                          : gave_way ? WithoutStale(facts.pressures, since_change)
-                                                     : facts.pressures;
+  const absl::Duration at_this_pace = gives_way  ? absl::ZeroDuration()
+                                      : gave_way ? since_change
+                                                 : absl::InfiniteDuration();
+  const std::vector<Pressure> pressures = WithoutStale(facts.pressures, at_this_pace);
   const double u = Loudest(pressures);
   if (state.rung < 0) state.rung = facts.alone && u < kCalm ? top : FirstRung(limits);
   int rung = std::min(state.rung, top);

@@ -22,7 +22,7 @@ constexpr absl::Duration kMeanSettles = absl::Seconds(3);
 // That of the latest second, and how long it takes to get here.
 constexpr absl::Duration kMedianSettles = absl::Seconds(2);
 // So many more are chance.
-constexpr double kFewTransactions = 0.05;
+constexpr double kFewTransactions = 0.02;
 // As a limit: a file may ask for less, which could not be told from chance.
 constexpr double kSmallestSlowdown = 0.05;
 // Neither faster nor slower.
