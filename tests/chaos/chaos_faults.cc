@@ -11,10 +11,11 @@
 namespace dunlin::testing {
 namespace {
 // A round is planned and ends without transactions on shards: then a fault strikes nothing.
-constexpr absl::Duration kWaitForOpen = absl::Seconds(1);
+constexpr absl::Duration kLongestWait = absl::Seconds(1);
 }  // namespace
 
-ChaosFaults::ChaosFaults(ChaosWorld& world, uint64_t seed) : world_(world), random_(seed) {
+ChaosFaults::ChaosFaults(ChaosWorld& world, uint64_t seed, absl::Duration pause)
+    : world_(world), random_(seed), wait_for_open_(std::min(pause, kLongestWait)) {
   AddProcessFaults();
   AddDatabaseFaults();
   AddNetworkFaults();
@@ -27,7 +28,7 @@ void ChaosFaults::Add(const char* name, double weight, std::function<bool()> inj
 
 std::vector<OpenTransaction> ChaosFaults::AwaitOpen(std::optional<size_t> agent) {
   std::vector<OpenTransaction> found;
-  Eventually(kWaitForOpen, [&] {
+  Eventually(wait_for_open_, [&] {
     found = world_.OpenTransactions(agent);
     return !found.empty();
   });
@@ -119,7 +120,7 @@ bool ChaosFaults::LoseStandby() {
     world_.target.Exec("postgres", "SELECT pg_reload_conf()");
   };
   set_standby("SET synchronous_standby_names = 'lost'");
-  Eventually(kWaitForOpen, [&] {
+  Eventually(wait_for_open_, [&] {
     for (const OpenTransaction& one : world_.OpenTransactions()) {
       if (!one.committing) continue;
       world_.target.Exec("postgres",

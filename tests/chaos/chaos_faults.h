@@ -15,7 +15,8 @@ namespace dunlin::testing {
 // them struck a transaction that was open on a shard. Thread safety: one thread.
 class ChaosFaults {
  public:
-  ChaosFaults(ChaosWorld& world, uint64_t seed);
+  // `pause`: what comes between two faults at most; no fault waits longer for a batch to strike.
+  ChaosFaults(ChaosWorld& world, uint64_t seed, absl::Duration pause);
 
   // Waits a while for a transaction to strike at, then strikes.
   void InjectNext();
@@ -65,6 +66,7 @@ class ChaosFaults {
 
   ChaosWorld& world_;
   std::mt19937_64 random_;
+  const absl::Duration wait_for_open_;
   std::vector<Kind> kinds_;
   std::vector<Count> counts_;
   std::vector<Hit> hits_;

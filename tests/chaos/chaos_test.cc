@@ -38,10 +38,10 @@ TEST(Chaos, I1_I3_I4_I12_EveryRowChangesOnceWhateverDies) {
   setenv("DUNLIN_TUNE", "coordinator.pace.lowest_rung=100", 1);
   std::mt19937_64 pauses(seed + 1);
   ChaosWorld world(seed);
-  ChaosFaults faults(world, seed);
   const int goal = FromEnvironment("DUNLIN_CHAOS_FAULTS", 60);
   const int struck_goal = FromEnvironment("DUNLIN_CHAOS_STRUCK", 20);
   const auto pause = static_cast<uint64_t>(FromEnvironment("DUNLIN_CHAOS_PAUSE", 900));
+  ChaosFaults faults(world, seed, absl::Milliseconds(pause));
   const absl::Duration began = world.clock.Monotonic();
   const absl::Duration at_least = began + absl::Minutes(1);
   const absl::Duration until = began + absl::Minutes(FromEnvironment("DUNLIN_CHAOS_MINUTES", 8));
