@@ -5,10 +5,10 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
 #include "agent/ledger/ledger_mutants.h"
 #include "agent/ledger/statements.h"
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/status_macros.h"
@@ -70,12 +70,12 @@ absl::StatusOr<pg::Result> ClaimBehindHungOwner(pg::Connection& connection,
   DUNLIN_ASSIGN_OR_RETURN(const std::unique_ptr<pg::Connection> second,
                           sessions.OpenForTask(absl::Seconds(2), "", stop));
   DUNLIN_RETURN_IF_ERROR(connection.Send(sql::kClaim, parameters));
-  const absl::Time deadline = absl::Now() + kClaimWait;
+  const absl::Duration deadline = SystemClock().Monotonic() + kClaimWait;
   while (true) {
     absl::StatusOr<std::optional<pg::Result>> answer = connection.Receive(absl::Milliseconds(50));
     if (!answer.ok()) return answer.status();
     if (answer->has_value()) return **std::move(answer);
-    if (absl::Now() > deadline || stop.stop_requested()) break;
+    if (SystemClock().Monotonic() > deadline || stop.stop_requested()) break;
     if (!may_terminate()) continue;
     DUNLIN_ASSIGN_OR_RETURN(
         const pg::Result ended,

@@ -34,9 +34,10 @@ void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
       --no_growth_batches_;
       return;
     }
-    // Small sizes grow by at least one row, or 1.2 × 1 would stay 1 for ever.
-    const double step = std::max(now * (learning_ ? kLearningStep : kSteadyStep), now + 1);
-    rows_ = static_cast<int64_t>(std::min(want, step));
+    const auto step = static_cast<int64_t>(now * (learning_ ? kLearningStep : kSteadyStep));
+    // Small sizes grow by at least one row, or 1.2 × 1 would stay 1 for ever, and so would 1 where
+    // most of a batch is a fixed cost.
+    rows_ = std::max(rows_ + 1, std::min(static_cast<int64_t>(want), step));
     shrunk_from_.reset();
   } else {
     learning_ = false;

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
+#include "common/clock.h"
 #include "common/status_macros.h"
 
 namespace dunlin::pg {
@@ -20,11 +20,12 @@ Pool::Pool(Secret dsn, ConnectOptions options, int connections_max)
     : dsn_(std::move(dsn)), options_(std::move(options)), connections_max_(connections_max) {}
 
 absl::StatusOr<Pool::Loan> Pool::Acquire(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  // Not by the wall clock, which may be set meanwhile.
+  const absl::Duration deadline = SystemClock().Monotonic() + timeout;
   {
     MutexLock lock(mutex_);
     while (idle_.empty() && open_ >= connections_max_) {
-      const absl::Duration left = deadline - absl::Now();
+      const absl::Duration left = deadline - SystemClock().Monotonic();
       if (left <= absl::ZeroDuration()) {
         return absl::ResourceExhaustedError(absl::StrCat(
             "all ", connections_max_, " connections to the store are in use; try again"));

@@ -92,6 +92,17 @@ TEST(BatchSizerTest, BatchesThatGetNoShorterKeepTheirRows) {
   EXPECT_GE(SettledRows(new_one, with_fixed(absl::Milliseconds(9))), 15);
 }
 
+TEST(BatchSizerTest, TimeoutsThatArePastLeaveNoCrawlWhereMostOfABatchIsAFixedCost) {
+  BatchSizer sizer(absl::Milliseconds(120));
+  for (int i = 0; i < 10; ++i) sizer.TimedOut();
+  ASSERT_EQ(sizer.rows(), 1);
+  EXPECT_GE(SettledRows(sizer,
+                        [](int64_t rows) {
+                          return absl::Milliseconds(90) + absl::Microseconds(10) * rows;
+                        }),
+            100);
+}
+
 TEST(BatchSizerTest, RowsThatCostMoreMakeSmallerBatchesAndNoiseDoesNot) {
   std::mt19937_64 random(dunlin::testing::Seed());
   std::uniform_real_distribution<double> noise(0.5, 2);

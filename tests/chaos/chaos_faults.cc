@@ -92,20 +92,6 @@ void ChaosFaults::AddProcessFaults() {
     Stop("local", [this] { return world_.local.get(); });
     return true;
   });
-  Add("an agent killed and back with a clock an hour off", 1, [this] {
-    const size_t victim = DrawAgent();
-    AwaitOpen(victim);
-    world_.agent_clock = random_() % 2 == 0 ? 3600 : -3600;
-    world_.cluster->ReplaceAgent(victim);
-    world_.agent_clock = 0;
-    return true;
-  });
-  Add("the coordinator killed and back with a clock an hour off", 1, [this] {
-    world_.coordinator_clock = random_() % 2 == 0 ? 3600 : -3600;
-    world_.cluster->ReplaceCoordinator(0);
-    world_.coordinator_clock = 0;
-    return true;
-  });
 }
 
 void ChaosFaults::FreeDisk() {

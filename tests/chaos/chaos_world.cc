@@ -119,14 +119,11 @@ ChaosWorld::ChaosWorld(uint64_t seed) : folder_(absl::StrCat("/tmp/dunlin_chaos_
                              .store_server = &store,
                              .coordinator_ports = {coordinator_port}};
   options.coordinator_surroundings = [this](size_t) {
-    return Surroundings{.prefix = OtherClock(coordinator_clock),
-                        .server = absl::StrCat("127.0.0.1:", to_store->port())};
+    return Surroundings{.server = absl::StrCat("127.0.0.1:", to_store->port())};
   };
   options.agent_surroundings = [this](size_t i) {
     const bool apart = i == 0 && network != nullptr;
     Surroundings around{.prefix = apart ? network->Prefix() : std::vector<std::string>()};
-    const std::vector<std::string> clock_prefix = OtherClock(agent_clock);
-    around.prefix.insert(around.prefix.end(), clock_prefix.begin(), clock_prefix.end());
     const std::string host = apart ? network->host() : "127.0.0.1";
     around.coordinators = absl::StrCat(host, ":", to_coordinator[i]->port());
     around.pooled = i == 2 && bouncer != nullptr;

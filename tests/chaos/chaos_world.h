@@ -82,15 +82,15 @@ class ChaosWorld {
 
   Clock& clock = SystemClock();
   PgServer target;
-  PgServer store;
+  // Its clock alone says who owns what: nobody else's is near it.
+  static constexpr int kClockOff = 3600;
+  PgServer store{{}, kClockOff};
   std::unique_ptr<SmallDisk> disk;            // may be absent
   std::unique_ptr<NetworkNamespace> network;  // agent 0's; may be absent
   // Their proxies: to the target, and to the coordinator.
   std::array<std::unique_ptr<TcpProxy>, kAgents> to_target, to_coordinator;
   std::unique_ptr<TcpProxy> to_store;
   std::unique_ptr<PgBouncer> bouncer;  // between agent 2 and its proxy; may be absent
-  // Seconds that the clock of the next one to start is off.
-  int agent_clock = 0, coordinator_clock = 0;
   std::unique_ptr<MiniCluster> cluster;
   std::unique_ptr<Process> local;  // empty between its runs
 

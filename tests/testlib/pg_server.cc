@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/log.h"
+#include "tests/testlib/privileged.h"
 
 namespace dunlin::testing {
 namespace {
@@ -69,13 +70,14 @@ void MakeData(const std::string& data) {
 
 }  // namespace
 
-PgServer::PgServer(std::vector<std::string> settings) : PgServer(Copied(), std::move(settings)) {
+PgServer::PgServer(std::vector<std::string> settings, int clock_off)
+    : PgServer(Copied(), std::move(settings), clock_off) {
   MakeData(folder_ + "/data");
   Start();
 }
 
-PgServer::PgServer(Copied, std::vector<std::string> settings)
-    : settings_(std::move(settings)), port_(FreePort()) {
+PgServer::PgServer(Copied, std::vector<std::string> settings, int clock_off)
+    : settings_(std::move(settings)), clock_off_(clock_off), port_(FreePort()) {
   std::string pattern = absl::StrCat(ScratchFolder(), "/dunlin_pg_XXXXXX");
   CHECK(mkdtemp(pattern.data()) != nullptr);
   folder_ = pattern;
@@ -85,7 +87,7 @@ PgServer::PgServer(Copied, std::vector<std::string> settings)
 }
 
 std::unique_ptr<PgServer> PgServer::MakeReplica() {
-  auto replica = std::unique_ptr<PgServer>(new PgServer(Copied(), settings_));
+  auto replica = std::unique_ptr<PgServer>(new PgServer(Copied(), settings_, clock_off_));
   RunOrDie(AsPostgres({absl::StrCat(kBin, "pg_basebackup"), "-d", Dsn("postgres"), "-D",
                        replica->folder_ + "/data", "-R", "-c", "fast", "--no-sync"}));
   replica->read_write_ = false;
@@ -126,13 +128,11 @@ PgServer::~PgServer() {
 }
 
 void PgServer::Start() {
-  std::vector<std::string> argv = {absl::StrCat(kBin, "postgres"),
-                                   "-D",
-                                   folder_ + "/data",
-                                   "-p",
-                                   absl::StrCat(port_),
-                                   "-k",
-                                   folder_};
+  std::vector<std::string> argv = OtherClock(clock_off_);
+  for (const std::string& word :
+       {absl::StrCat(kBin, "postgres"), std::string("-D"), folder_ + "/data", std::string("-p"),
+        absl::StrCat(port_), std::string("-k"), folder_})
+    argv.push_back(word);
   std::vector<std::string> settings = {"listen_addresses=127.0.0.1", "fsync=off",
                                        "max_connections=200", "log_min_messages=fatal"};
   settings.insert(settings.end(), settings_.begin(), settings_.end());

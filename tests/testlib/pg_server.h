@@ -12,8 +12,8 @@ namespace dunlin::testing {
 // A scratch PostgreSQL server of the test's own, on a free loopback port, removed at the end.
 class PgServer {
  public:
-  // `settings`: of postgresql.conf, as name=value.
-  explicit PgServer(std::vector<std::string> settings = {});
+  // `settings`: of postgresql.conf, as name=value. Its wall clock is `clock_off` seconds off.
+  explicit PgServer(std::vector<std::string> settings = {}, int clock_off = 0);
   ~PgServer();
   // Immediate stop (as a crash) and start again.
   void CrashAndRestart();
@@ -44,10 +44,11 @@ class PgServer {
 
  private:
   struct Copied {};
-  PgServer(Copied, std::vector<std::string> settings);  // without data
+  PgServer(Copied, std::vector<std::string> settings, int clock_off);  // without data
   void MakeFolder();
 
   const std::vector<std::string> settings_;
+  const int clock_off_;
   std::string folder_;
   const int port_;
   bool read_write_ = true;  // no replica
