@@ -29,6 +29,9 @@ class ChaosFaults {
   // One line for each kind.
   std::string Report();
 
+  // Ends a full disk before its time: for what nothing but room helps.
+  void FreeDisk();
+
  private:
   struct Kind {
     const char* name;
@@ -62,7 +65,6 @@ class ChaosFaults {
   // SIGSTOP for longer than a lease.
   void Stop(const std::string& who, std::function<Process*()> process);
   bool LoseStandby();
-  void FreeDisk();
 
   ChaosWorld& world_;
   std::mt19937_64 random_;
