@@ -200,8 +200,8 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
   commands.push_back({.statement = kCommit, .sync_after = true});
   size_t commit_at = commands.size() - 1;
   if (DUNLIN_MUTANT("cursor_outside_transaction")) {
-    std::rotate(commands.begin(), commands.begin() + 1, commands.end());
-    commit_at = 1;
+    std::swap(commands[0], commands[1]);
+    commit_at = 0;
   }
   const bool look_ahead = next_rows > 0 && cursor && state.upper;
   if (look_ahead) commands.push_back(sql_.BoundaryCommand(cursor, *state.upper, next_rows));

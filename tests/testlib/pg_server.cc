@@ -129,10 +129,8 @@ PgServer::~PgServer() {
 
 void PgServer::Start() {
   std::vector<std::string> argv = OtherClock(clock_off_);
-  for (const std::string& word :
-       {absl::StrCat(kBin, "postgres"), std::string("-D"), folder_ + "/data", std::string("-p"),
-        absl::StrCat(port_), std::string("-k"), folder_})
-    argv.push_back(word);
+  argv.insert(argv.end(), {absl::StrCat(kBin, "postgres"), "-D", folder_ + "/data", "-p",
+                           absl::StrCat(port_), "-k", folder_});
   std::vector<std::string> settings = {"listen_addresses=127.0.0.1", "fsync=off",
                                        "max_connections=200", "log_min_messages=fatal"};
   settings.insert(settings.end(), settings_.begin(), settings_.end());
