@@ -50,7 +50,7 @@ start_server() {
   if [ "$(id -u)" -eq 0 ]; then chown postgres "$work"; fi
   as_postgres "$pg/initdb" -D "$work/data" -A trust -U postgres --no-sync -E UTF8 --locale=C.UTF-8 >/dev/null
   as_postgres "$pg/pg_ctl" -D "$work/data" -w -l "$work/log" \
-    -o "-p $port -k $work -c listen_addresses=127.0.0.1 -c shared_buffers=1GB -c max_wal_size=32GB -c checkpoint_timeout=1h" start >/dev/null
+    -o "-p $port -k $work -c listen_addresses=127.0.0.1 -c shared_buffers=1GB -c max_wal_size=32GB -c min_wal_size=8GB -c checkpoint_timeout=1h" start >/dev/null
 }
 
 # A coordinator and two agents with so many slots each, on the databases `store` and `app`, once both are known.

@@ -5,8 +5,6 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "absl/time/clock.h"
-
 namespace dunlin {
 namespace {
 
@@ -17,7 +15,6 @@ class RealClock final : public Clock {
     clock_gettime(CLOCK_BOOTTIME, &ts);
     return absl::DurationFromTimespec(ts);
   }
-  absl::Time Now() const override { return absl::Now(); }
   void SleepFor(absl::Duration duration, std::stop_token stop) override {
     std::mutex mutex;
     std::condition_variable_any cv;

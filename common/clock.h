@@ -14,8 +14,6 @@ class Clock {
   // Monotonic, and it counts suspension of the machine (CLOCK_BOOTTIME); its zero means nothing.
   // Never decides ownership: that is the store's clock alone.
   virtual absl::Duration Monotonic() const = 0;
-  // Wall-clock time, for people.
-  virtual absl::Time Now() const = 0;
   // Returns early when `stop` is requested.
   virtual void SleepFor(absl::Duration duration, std::stop_token stop) = 0;
 };

@@ -17,6 +17,8 @@ namespace {
 // transactions from chance within seconds, for a fiftieth of a core.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(10);
+// An application on few cores feels whatever wakes up: no more reads than their mean needs.
+constexpr absl::Duration kProbeEvery = absl::Milliseconds(35);
 // One look may fall between two transactions of an application: so many close to each other before
 // it is told that nobody is there.
 constexpr int kFirstLooks = 10;
@@ -64,7 +66,7 @@ void SignalSampler::Forget() {
   crowding_ = CrowdingWatch();
   noted_.clear();
   looks_ = 0;
-  looked_at_ = -absl::InfiniteDuration();
+  looked_at_ = probed_at_ = -absl::InfiniteDuration();
   reported_at_ = -absl::InfiniteDuration();
   signals_.clear();
   signals_.push_back(MakeReplicaSignal());
@@ -122,12 +124,15 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
     DUNLIN_RETURN_IF_ERROR(locks_.Look(*connection_, looked_at_));
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result who, connection_->Execute(sql::kWhoWorks));
-  const absl::Duration asked_at = clock_.Monotonic();
-  DUNLIN_RETURN_IF_ERROR(connection_->Execute(sql::kProbe).status());
-  const absl::Duration took = clock_.Monotonic() - asked_at;
-  probe_.Note(took, !locks_.dunlin_works());
-  slowdown_.Note(took, who.Bool(0, 0));
   crowding_.Note(who.Int(0, 1), who.Bool(0, 0));
+  const absl::Duration asked_at = clock_.Monotonic();
+  if (looks_ < kFirstLooks || asked_at - probed_at_ >= kProbeEvery) {
+    probed_at_ = asked_at;
+    DUNLIN_RETURN_IF_ERROR(connection_->Execute(sql::kProbe).status());
+    const absl::Duration took = clock_.Monotonic() - asked_at;
+    probe_.Note(took, !locks_.dunlin_works());
+    slowdown_.Note(took, who.Bool(0, 0));
+  }
   // Somebody waits for the first report.
   if (looks_ < kFirstLooks || clock_.Monotonic() - reported_at_ < kReportEvery)
     return absl::OkStatus();

@@ -6,17 +6,16 @@ namespace dunlin::agent::sql {
 // application's statements do, too.
 const pg::Statement kProbe{"d_probe", "SELECT 1 FROM pg_catalog.pg_class WHERE oid = 1259"};
 
-// Whether a session of Dunlin's is in a transaction now, and how many of others are: every role
-// sees their locks.
+// Whether a session of Dunlin's is in a transaction now, and how many of others have an open one
+// that has written or is in a statement. Who asks often may not ask pg_locks: it holds all of the
+// lock manager's locks while it reads, and on a busy core for as long as it waits for its next
+// turn. What a transaction has (backend_xid, backend_xmin) every role sees.
 const pg::Statement kWhoWorks{"d_who_works", R"sql(
-WITH a AS MATERIALIZED (
-  SELECT s.pid, coalesce(s.application_name LIKE 'dunlin/%', false) AS ours,
-         s.application_name ~ '^dunlin/[0-9]' AND s.xact_start IS NOT NULL AS works
-  FROM pg_catalog.pg_stat_get_activity(NULL) s WHERE s.usesysid IS NOT NULL)
-SELECT coalesce(bool_or(a.works), false),
-       (SELECT count(*) FROM pg_catalog.pg_locks l JOIN a o ON o.pid = l.pid
-        WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock' AND NOT o.ours)
-FROM a)sql"};
+SELECT coalesce(bool_or(s.application_name ~ '^dunlin/[0-9]' AND s.xact_start IS NOT NULL), false),
+       count(*) FILTER (WHERE coalesce(s.backend_xid, s.backend_xmin) IS NOT NULL
+                          AND coalesce(s.application_name, '') NOT LIKE 'dunlin/%')
+FROM pg_catalog.pg_stat_get_activity(NULL) s
+WHERE s.usesysid IS NOT NULL AND s.datid IS NOT NULL)sql"};
 
 // Transactions of others; sessions that work for Dunlin; others that wait for a lock; and of those
 // the ones that a session of Dunlin's blocks, each with whether it has waited for long (NULL before

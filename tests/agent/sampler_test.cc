@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "agent/signals/statements.h"
 #include "tests/agent/agent_fixture.h"
 #include "tests/testlib/process.h"
 
@@ -39,6 +40,38 @@ TEST_F(SamplerTest, AnApplicationIsSeenBeforeTheFirstReport) {
     }
   });
   for (int time = 0; time < 10; ++time) EXPECT_LT(FirstReport().alone, absl::Seconds(1));
+}
+
+// Of a role that may see neither the state nor the statement of other roles' sessions.
+TEST_F(SamplerTest, APlainRoleSeesHowManyTransactionsOthersHaveOpen) {
+  server_.Exec("app", "CREATE ROLE plain LOGIN; CREATE TABLE seen (id int)");
+  const auto watcher = server_.Connect("app");
+  ASSERT_TRUE(watcher->Query("SET SESSION AUTHORIZATION plain").ok());
+  const auto open = [&watcher] {
+    const auto who = watcher->Execute(sql::kWhoWorks);
+    EXPECT_TRUE(who.ok()) << who.status();
+    return who.ok() ? who->Int(0, 1) : -1;
+  };
+  const int64_t itself = open();
+  ASSERT_EQ(itself, 1) << "it is not named as Dunlin's sessions are";
+  const auto writer = server_.Connect("app"), idle = server_.Connect("app"),
+             dunlin = server_.Connect("app");
+  for (const auto* one : {&writer, &idle, &dunlin}) ASSERT_TRUE((*one)->Query("BEGIN").ok());
+  EXPECT_EQ(open() - itself, 0) << "they have done nothing yet";
+  ASSERT_TRUE(dunlin->Query("SET application_name = 'dunlin/1'").ok());
+  for (const auto* one : {&writer, &dunlin})
+    ASSERT_TRUE((*one)->Query("INSERT INTO seen VALUES (1)").ok());
+  EXPECT_EQ(open() - itself, 1) << "and none of Dunlin's own";
+  std::jthread reader([this] {
+    EXPECT_FALSE(server_.Connect("app")->Query("SELECT pg_sleep(60)").ok()) << "it is cancelled";
+  });
+  EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return open() - itself == 2; }));
+  ASSERT_TRUE(writer->Query("COMMIT").ok());
+  EXPECT_EQ(open() - itself, 1) << "who only reads is seen, too";
+  server_.Exec(
+      "app",
+      "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' "
+      "AND pid <> pg_backend_pid()");
 }
 
 // A copy of a database is counted anew, as one is after a crash or a promotion: no row lives there.
