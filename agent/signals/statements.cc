@@ -39,8 +39,8 @@ SELECT (SELECT count(*) FROM active x JOIN pg_catalog.pg_stat_activity a ON a.pi
         WHERE pg_catalog.pg_blocking_pids(w.pid) && (SELECT array_agg(o.pid) FROM ours o)
           AND (w.since IS NULL OR w.since < clock_timestamp() - interval '100 milliseconds')),
        coalesce((SELECT bool_and(w.since IS NOT NULL) FROM waiting w), false),
-       (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'max_connections'),
-       (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))sql"};
+       current_setting('max_connections')::bigint,
+       (1000 * extract(epoch FROM current_setting('deadlock_timeout')::interval))::bigint)sql"};
 
 const pg::Statement kMayReadStats{"d_may_read_stats", R"sql(
 SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), quote_ident(current_user))sql"};
