@@ -14,7 +14,7 @@ namespace dunlin::agent {
 namespace {
 
 // Ten looks a second find an application that is idle half of the time; a hundred tell a tenth more
-// transactions from chance within seconds, for a fiftieth of a core.
+// transactions from chance within seconds, where that varies little, for a twentieth of a core.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(10);
 // An application on few cores feels whatever wakes up: no more reads than their mean needs.
