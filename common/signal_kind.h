@@ -36,9 +36,10 @@ enum class SignalKind {
 enum class SignalUnit { kCount, kSeconds, kBytes, kBytesPerSecond, kFactor, kSql };
 
 // How far a signal alone may slow a run down. Harm that goes on as long as Dunlin does stops it;
-// what may come from others alone leaves a trickle, so that no run starves; what only makes each
-// change dearer for a while leaves one shard.
-enum class SlowestPace { kStopped, kTrickle, kOneShard };
+// what may come from others alone leaves a trickle, so that no run starves; what chance makes too
+// leaves the pace that a run begins with; what only makes each change dearer for a while leaves one
+// shard.
+enum class SlowestPace { kStopped, kTrickle, kGentle, kOneShard };
 
 struct SignalInfo {
   SignalKind kind;

@@ -133,7 +133,7 @@ inline NoteTarget(seen_timeline) {
 }
 
 /* CheckReporter: a report from a session on a later timeline makes the store note it, and comes too late itself; one from an
- * earlier timeline does not count, and its lease is gone. */
+ * earlier timeline does not count; its lease ends by itself. */
 #ifdef without_timeline
 inline CheckReporter(from_timeline) { skip }
 #define COUNTS(from_timeline) true
@@ -243,7 +243,8 @@ inline ApplyReconcile(who, from_timeline) {
   if
   :: seen[who].run_row && seen[who].finished -> C.state = FINISHED; C.planned_timeline = from_timeline
   :: else ->
-     /* What is missing, a failover must have lost. Else the store fails the run (DecideReconcile). */
+     /* What is missing, a failover must have lost: this is what is proved here. The store fails the run when its row or a whole
+      * step is missing without one (DecideReconcile). */
      n = 0;  /* steps of which the ledger has shards */
      for (i : 0 .. SHARDS - 1) {
        if

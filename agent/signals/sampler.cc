@@ -13,12 +13,11 @@
 namespace dunlin::agent {
 namespace {
 
-// Ten looks a second find an application that is idle half of the time; a hundred tell a tenth more
-// transactions from chance within seconds, where that varies little, for a twentieth of a core.
+// Ten looks a second find an application that is idle half of the time. Thirty tell a tenth more
+// transactions from chance within seconds hardly worse than a hundred, since the application itself
+// varies more than that; a hundred cost as much of a core as a trickle of batches.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
-constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(10);
-// An application on few cores feels whatever wakes up: no more reads than their mean needs.
-constexpr absl::Duration kProbeEvery = absl::Milliseconds(35);
+constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(30);
 // One look may fall between two transactions of an application: so many close to each other before
 // it is told that nobody is there.
 constexpr int kFirstLooks = 10;
@@ -66,7 +65,7 @@ void SignalSampler::Forget() {
   crowding_ = CrowdingWatch();
   noted_.clear();
   looks_ = 0;
-  looked_at_ = probed_at_ = -absl::InfiniteDuration();
+  looked_at_ = -absl::InfiniteDuration();
   reported_at_ = -absl::InfiniteDuration();
   signals_.clear();
   signals_.push_back(MakeReplicaSignal());
@@ -126,13 +125,10 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result who, connection_->Execute(sql::kWhoWorks));
   crowding_.Note(who.Int(0, 1), who.Bool(0, 0));
   const absl::Duration asked_at = clock_.Monotonic();
-  if (looks_ < kFirstLooks || asked_at - probed_at_ >= kProbeEvery) {
-    probed_at_ = asked_at;
-    DUNLIN_RETURN_IF_ERROR(connection_->Execute(sql::kProbe).status());
-    const absl::Duration took = clock_.Monotonic() - asked_at;
-    probe_.Note(took, !locks_.dunlin_works());
-    slowdown_.Note(took, who.Bool(0, 0));
-  }
+  DUNLIN_RETURN_IF_ERROR(connection_->Execute(sql::kProbe).status());
+  const absl::Duration took = clock_.Monotonic() - asked_at;
+  probe_.Note(took, !locks_.dunlin_works());
+  slowdown_.Note(took, who.Bool(0, 0));
   // Somebody waits for the first report.
   if (looks_ < kFirstLooks || clock_.Monotonic() - reported_at_ < kReportEvery)
     return absl::OkStatus();

@@ -59,7 +59,7 @@ class SignalSampler {
   SlowdownWatch slowdown_;
   CrowdingWatch crowding_;
   int looks_ = 0;  // at locks, of the first ones
-  absl::Duration looked_at_ = -absl::InfiniteDuration(), probed_at_ = -absl::InfiniteDuration();
+  absl::Duration looked_at_ = -absl::InfiniteDuration();
   absl::Duration reported_at_ = -absl::InfiniteDuration();
   struct Noted {
     std::string reason;

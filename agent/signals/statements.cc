@@ -63,18 +63,18 @@ SELECT s.slot_name, s.slot_type = 'logical' AND s.active,
        pg_catalog.pg_wal_lsn_diff(s.confirmed_flush_lsn, '0/0')::bigint,
        pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint,
        s.wal_status = 'unreserved', s.safe_wal_size,
-       (SELECT setting::bigint * 1048576 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')
+       pg_catalog.pg_size_bytes(current_setting('max_slot_wal_keep_size'))
 FROM pg_catalog.pg_replication_slots s
 WHERE s.restart_lsn IS NOT NULL AND s.wal_status <> 'lost' ORDER BY 1 LIMIT 64)sql"};
 
 // Whether WAL is archived; whether the latest try failed, and of what; the newest file that is
 // archived and the one that is written; the size of a file.
 const pg::Statement kArchiver{"d_archiver", R"sql(
-SELECT (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'archive_mode') <> 'off',
+SELECT current_setting('archive_mode') <> 'off',
        coalesce(a.last_failed_time > coalesce(a.last_archived_time, '-infinity'), false),
        coalesce(a.last_failed_wal, ''), coalesce(a.last_archived_wal, ''),
        pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()),
-       (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size')
+       pg_catalog.pg_size_bytes(current_setting('wal_segment_size'))
 FROM pg_catalog.pg_stat_archiver a)sql"};
 
 // Vacuums do not hold back cleaning. A plain role does not see when others began.

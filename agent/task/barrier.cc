@@ -1,6 +1,8 @@
 #include <map>
 #include <string>
+#include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include "agent/ledger/statements.h"
@@ -11,15 +13,30 @@ namespace dunlin::agent {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
+constexpr absl::string_view kPrepared = "prepared ";  // as sql::kOpenTransactions names them
 
-absl::StatusOr<std::map<std::string, std::string>> OpenTransactions(pg::Connection& connection) {
+using Transactions = std::map<std::string, std::string>;  // what names it to whom it belongs
+
+absl::StatusOr<Transactions> OpenTransactions(pg::Connection& connection) {
   const absl::StatusOr<pg::Result> open = connection.Execute(sql::kOpenTransactions);
   if (!open.ok()) return open.status();
-  std::map<std::string, std::string> transactions;
+  Transactions transactions;
   for (size_t row = 0; row < open->rows.size(); ++row) {
     transactions[open->Text(row, 0)] = open->Text(row, 1);
   }
   return transactions;
+}
+
+// PREPARE TRANSACTION gives a transaction another name. Which one it was before cannot be asked, so
+// whenever a remembered one is gone, all that have been prepared since the look before are it.
+void FollowPrepared(const Transactions& before, const Transactions& now, Transactions& remembered) {
+  const size_t gone = std::erase_if(
+      remembered, [&](const auto& transaction) { return !now.contains(transaction.first); });
+  if (gone == 0) return;
+  for (const auto& transaction : now) {
+    if (absl::StartsWith(transaction.first, kPrepared) && !before.contains(transaction.first))
+      remembered.insert(transaction);
+  }
 }
 
 }  // namespace
@@ -31,6 +48,7 @@ std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connect
   auto remembered = OpenTransactions(connection);
   if (!remembered.ok())
     return ResultFromStatus(remembered.status(), "looking for open transactions");
+  Transactions before = *remembered;
   while (!remembered->empty()) {
     const absl::Duration waited = context.clock.Monotonic() - began;
     const std::string& who = remembered->begin()->second;
@@ -46,9 +64,8 @@ std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connect
     if (!context.handle.Wait(kPoll)) return std::monostate{};
     auto open = OpenTransactions(connection);
     if (!open.ok()) return ResultFromStatus(open.status(), "looking for open transactions");
-    for (auto it = remembered->begin(); it != remembered->end();) {
-      it = open->contains(it->first) ? std::next(it) : remembered->erase(it);
-    }
+    FollowPrepared(before, *open, *remembered);
+    before = *std::move(open);
   }
   context.handle.SetWaiting("");
   return std::nullopt;

@@ -3,14 +3,16 @@
 #include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/task/task_runner.h"
+#include "agent/work/tied_session.h"
 #include "common/fault.h"
 
 namespace dunlin::agent {
 
 TaskResult RunBaseline(const TaskContext& context) {
   const std::string doing = "recording the migration as done elsewhere";
-  auto opened = context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
-                                             context.handle.lost_token());
+  auto opened =
+      TieSession(context.handle, context.sessions.OpenForTask(absl::Minutes(1), "public, pg_temp",
+                                                              context.handle.lost_token()));
   if (!opened.ok())
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));

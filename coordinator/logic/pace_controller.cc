@@ -134,10 +134,8 @@ std::string ForHowLong(absl::Duration lasted) {
 
 int TopRung(const PaceLimits& limits) { return OneShardRung(limits) + limits.shards - 1; }
 
-// Short batches for an eighth of the time: what an application on few cores hardly feels.
-int FirstRung(const PaceLimits& limits) {
-  return std::min(TopRung(limits), 1 + kDutyRungs - 3 * kDutyRungsToHalve);
-}
+// Short batches for a twelfth of the time: what an application on few cores hardly feels.
+int FirstRung(const PaceLimits& limits) { return std::min(TopRung(limits), kDutyRungs - 6); }
 
 int LowestRung(SlowestPace slowest, const PaceLimits& limits) {
   switch (slowest) {
@@ -145,6 +143,8 @@ int LowestRung(SlowestPace slowest, const PaceLimits& limits) {
       return 0;
     case SlowestPace::kTrickle:
       return 1;
+    case SlowestPace::kGentle:
+      return FirstRung(limits);
     case SlowestPace::kOneShard:
       return OneShardRung(limits);
   }

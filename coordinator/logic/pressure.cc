@@ -21,6 +21,8 @@ constexpr absl::Duration kProbeSettles = absl::Seconds(20);
 constexpr absl::Duration kMeanSettles = absl::Seconds(3);
 // That of the latest second, and how long it takes to get here.
 constexpr absl::Duration kMedianSettles = absl::Seconds(2);
+// A mean that is so far over its limit is not so by chance.
+constexpr double kBeyondChance = 2;
 // So many more are chance.
 constexpr double kFewTransactions = 0.02;
 // As a limit: a file may ask for less, which could not be told from chance.
@@ -245,7 +247,10 @@ std::vector<Pressure> EvaluateSignals(const SignalBoard& board, const PressureOf
                          .text = SignalText(sample, run.limits, run.alone),
                          .ratio = SignalRatio(sample, limit),
                          .slowest = info.slowest});
-    if (IsMean(sample.kind)) pressures.back().settles = kMeanSettles;
+    if (IsMean(sample.kind)) {
+      pressures.back().settles = kMeanSettles;
+      if (pressures.back().ratio < kBeyondChance) pressures.back().slowest = SlowestPace::kGentle;
+    }
     if (sample.kind == SignalKind::kProbeLatency) pressures.back().settles = kMedianSettles;
   }
   AddMissingCheck(board, run, pressures);

@@ -12,6 +12,7 @@ using ::testing::HasSubstr;
 
 class TaskTest : public AgentTest {
  protected:
+  using AgentTest::AgentTest;
   void MakeAndPlan(const std::string& create, const std::string& more = "") {
     Exec(create);
     UseCountUp(more);
@@ -197,6 +198,31 @@ TEST_F(TaskTest, Trap09_TheLastShardEndsAtTheLargestKeyAfterTheBarrier) {
   planning.join();
   ASSERT_TRUE(std::holds_alternative<PlanResult>(planned));
   EXPECT_EQ(Text("SELECT max(upper[1]::bigint)::text FROM dunlin.shard"), "5000");
+}
+
+class PreparedTest : public TaskTest {
+ protected:
+  PreparedTest() : TaskTest({"max_prepared_transactions=2"}) {}
+};
+
+TEST_F(PreparedTest, Trap09_ATransactionThatIsPreparedMeanwhileIsWaitedForStill) {
+  Exec("CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0)");
+  UseCountUp("limits: {barrier_timeout: 2s}\n");
+  ASSERT_FALSE(std::holds_alternative<Problem>(Task(TaskKind::kPreflight)));
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("BEGIN").ok());
+  ASSERT_TRUE(application->Query("INSERT INTO items VALUES (5000)").ok());
+  TaskResult planned;
+  std::jthread planning([&] { planned = Task(TaskKind::kPlan); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' "
+               "AND query LIKE '%virtualxid%' AND state = 'idle'") > 0;
+  }));
+  ASSERT_TRUE(application->Query("PREPARE TRANSACTION 'order 1'").ok());
+  planning.join();
+  ASSERT_TRUE(application->Query("ROLLBACK PREPARED 'order 1'").ok());
+  ASSERT_TRUE(std::holds_alternative<Problem>(planned));
+  EXPECT_THAT(std::get<Problem>(planned).message, HasSubstr("prepared transaction order 1"));
 }
 
 TEST_F(TaskTest, TheBarrierNamesWhoItWaitsForAndGivesUpAtItsTimeout) {

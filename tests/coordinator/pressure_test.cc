@@ -78,6 +78,17 @@ TEST(PressureTest, MoreTransactionsOpenAtOnceAreHarmOverWhatIsNormal) {
   EXPECT_LT(pressure(0.02, 0.01).ratio, 1) << "few are chance";
 }
 
+TEST(PressureTest, AMeanNearItsLimitLeavesThePaceThatARunBeginsWith) {
+  const auto slowest = [](double value) {
+    const auto pressures = EvaluateSignals(
+        Board({{.kind = SignalKind::kProbeSlowdown, .value = value}}), {.run_id = "r"});
+    return pressures.at(0).slowest;
+  };
+  const PaceLimits limits;
+  EXPECT_EQ(LowestRung(slowest(1.4), limits), FirstRung(limits)) << "chance does as much";
+  EXPECT_EQ(LowestRung(slowest(1.6), limits), 1) << "a trickle";
+}
+
 TEST(PressureTest, BesideAnApplicationNothingRisesBeforeItsNormalIsKnown) {
   const SignalBoard board = Board({{.kind = SignalKind::kProbeLatency, .baseline = 0.0005}});
   const auto pressures = EvaluateSignals(board, {.run_id = "r"});

@@ -32,7 +32,7 @@ class SimRun {
     const bool pressed = state_.pressure_seen;
     const PaceDecision decision = DecidePace(facts, state_);
     state_ = decision.state;
-    loudest_ = facts.pressures.empty() ? 0 : facts.pressures.front().ratio;
+    loudest_ = facts.pressures.empty() ? Pressure() : facts.pressures.front();
     if (pressed && state_.pressure_seen && state_.rung > before) {
       EXPECT_GE(now_ - raised_at_, absl::Seconds(10)) << "two increases after the first pressure";
       raised_at_ = now_;
@@ -47,7 +47,11 @@ class SimRun {
   SimDatabase& database() { return database_; }
   const PaceState& state() const { return state_; }
   const PaceLimits& limits() const { return limits_; }
-  double loudest() const { return loudest_; }
+  double loudest() const { return loudest_.ratio; }
+  // Pressed, and not as slow already as that pressure makes it.
+  bool too_fast() const {
+    return loudest_.ratio >= 1 && state_.rung > LowestRung(loudest_.slowest, limits_);
+  }
 
  private:
   SimDatabase database_;
@@ -55,7 +59,7 @@ class SimRun {
   PaceState state_;
   absl::Time now_ = absl::UnixEpoch() + absl::Hours(1);
   absl::Time raised_at_ = absl::InfinitePast();
-  double loudest_ = 0;
+  Pressure loudest_;
   int quiet_ = 0;
   int seconds_ = 0;
 };
@@ -70,8 +74,7 @@ Settled AfterHalfAMinute(SimRun& run) {
   Settled settled;
   for (int second = 0; second < 60; ++second) {
     run.Tick();
-    const bool trickles = run.state().rung <= LowestRung(SlowestPace::kTrickle, run.limits());
-    settled.ticks_over += run.loudest() >= 1 && !trickles ? 1 : 0;
+    settled.ticks_over += run.too_fast() ? 1 : 0;
     settled.lowest = std::min(settled.lowest, run.state().rung);
     settled.highest = std::max(settled.highest, run.state().rung);
   }

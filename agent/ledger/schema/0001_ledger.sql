@@ -156,11 +156,14 @@ BEGIN
 END
 $fence$;
 
--- Bounds the statement that follows to what is left of the transaction's budget, by the server's own clock.
+-- Bounds the statement that follows to what is left of the transaction's budget, by the server's own clock. In PL/pgSQL, which
+-- keeps its plan: three times a batch a function in SQL is planned anew.
 CREATE OR REPLACE FUNCTION dunlin.spend(p_budget_ms bigint)
-RETURNS void LANGUAGE sql VOLATILE AS $spend$
-  SELECT set_config('statement_timeout',
+RETURNS void LANGUAGE plpgsql VOLATILE AS $spend$
+BEGIN
+  PERFORM set_config('statement_timeout',
     greatest(1, p_budget_ms - (extract(epoch FROM clock_timestamp() - now()) * 1000)::bigint)::text, true);
+END
 $spend$;
 
 -- Last statement of every batch before COMMIT: the checkpoint, in the same transaction as the rows.
