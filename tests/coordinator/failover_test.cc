@@ -156,6 +156,20 @@ TEST_F(FailoverTest, TheSameTimelineWithoutShardsFailsTheRun) {
   EXPECT_EQ(ledger.keys_done(), static_cast<int>(without.counts.size()));
 }
 
+TEST_F(FailoverTest, I1_ARecordLostBehindAFailoverThatWasReadFailsTheRun) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  FailOver(agent, ledger, ledger.Copy());
+  for (int i = 0; i < 3; ++i) agent.Step();  // it is read again, and goes on
+  ASSERT_EQ(State(*store_), "RUNNING");
+  ASSERT_GT(ledger.keys_done(), 0);
+  ledger.Forget();
+  for (int i = 0; i < 20 && State(*store_) != "FAILED"; ++i) agent.Step();
+  EXPECT_EQ(State(*store_), "FAILED") << "no failover explains it any more";
+}
+
 TEST_F(FailoverTest, AnotherServerStopsTheRunUntilAPersonHasLooked) {
   FakeLedger ledger(1000, 2);
   Start(*store_);

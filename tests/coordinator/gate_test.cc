@@ -50,6 +50,34 @@ TEST_F(GateTest, WaitsUntilTheRunIsFinishedAndThenBelievesTheAgentThatWroteIt) {
   EXPECT_TRUE(Ask(soaked).has_soak_end_time());
 }
 
+TEST_F(GateTest, AnEditedFileIsNotWhatHasRun) {
+  FakeLedger ledger(10, 1);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  auto gate = Request();
+  gate.set_definition(File());
+  EXPECT_EQ(Ask(gate).verdict(), pb::GateResult::VERDICT_OPEN) << Ask(gate).message();
+  gate.set_definition(File("owner: x\n"));
+  EXPECT_EQ(Ask(gate).verdict(), pb::GateResult::VERDICT_NEEDS_PERSON) << Ask(gate).message();
+}
+
+// The agent says that it finished a minute before it is asked.
+TEST_F(GateTest, TheSoakCountsFromTheFinishThatTheTargetTells) {
+  FakeLedger ledger(10, 1);
+  const std::string run = Start(*store_).run_id();
+  ScriptedAgent agent(*port_, ledger, {.confirms = {{run, "finished"}}});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  Forget();
+  EXPECT_TRUE(Ask().confirming());
+  agent.Heartbeat();
+  auto soaked = Request();
+  soaked.mutable_soak_duration()->set_seconds(50);
+  EXPECT_EQ(Ask(soaked).verdict(), pb::GateResult::VERDICT_OPEN) << Ask(soaked).message();
+  soaked.mutable_soak_duration()->set_seconds(600);
+  EXPECT_EQ(Ask(soaked).verdict(), pb::GateResult::VERDICT_WAIT) << Ask(soaked).message();
+}
+
 TEST_F(GateTest, AsksTheTargetWhenItsWordIsOldAndBelievesItMoreThanTheStore) {
   FakeLedger ledger(10, 1);
   const std::string run = Start(*store_).run_id();

@@ -31,6 +31,19 @@ class LeaseTest : public StoreTest {
   std::unique_ptr<AgentPort> port_;
 };
 
+TEST_F(LeaseTest, OfTwoLimitsTheLowerCounts) {
+  FakeLedger ledger(100'000, 4);
+  Start(*store_, "limits: {concurrency: 2, rows_per_second: 600, wal_bytes_per_second: 1GB}\n");
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  ASSERT_EQ(agent.shards_held(), 2);
+  double rate = 0;
+  for (const auto& [id, lease] : agent.leases()) rate += lease.limits().rows_per_second();
+  EXPECT_GT(rate, 0);
+  EXPECT_LE(rate, 600.001);
+}
+
 TEST_F(LeaseTest, I6_TheSameRequestIdGivesTheSameAnswerAndAnotherBodyIsRefused) {
   auto request = StartRequest("parameters: {low: integer, high: integer, mid: integer}\n");
   request.set_definition(

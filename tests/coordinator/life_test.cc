@@ -77,6 +77,31 @@ class LifeTest : public StoreTest {
   std::unique_ptr<AgentPort> port_;
 };
 
+TEST_F(LifeTest, ResumeAllKeepsACanary) {
+  auto request = StartRequest("", kFirst);
+  request.set_stop_after_rows(20);
+  ASSERT_TRUE(store_->StartRun(request, {}).ok());
+  FakeLedger ledger(100, 10);
+  ScriptedAgent agent(*port_, ledger, {.slots = 1});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING", kFirst));
+  EXPECT_THAT(PauseAll(), ElementsAre(kFirst));
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED", kFirst));
+  EXPECT_THAT(ResumeAll(), ElementsAre(kFirst));
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED", kFirst)) << "not FINISHED";
+  EXPECT_EQ(ledger.keys_done(), 20);
+}
+
+TEST_F(LifeTest, AnUndoneDependencyIsNotDone) {
+  Start(*store_, "undo: {keep: [n]}\n", kFirst);
+  Finish(kFirst);
+  auto undo = As<pb::UndoRunRequest>("grace");
+  undo.set_run(kFirst);
+  ASSERT_TRUE(store_->UndoRun(undo, {}).ok());
+  Finish(kFirst);
+  Start(*store_, absl::StrCat("depends_on: [", kFirst, "]\n"), kSecond);
+  EXPECT_THAT(Get(*store_, kSecond).reason(), HasSubstr("which was undone"));
+}
+
 TEST_F(LifeTest, ACriticalRunBeginsWhenAnotherOperatorApprovesIt) {
   auto request = StartRequest("critical: true\n", kFirst);
   request.set_reason("tax law of 2027");

@@ -84,6 +84,51 @@ TEST_F(ThrottleTest, ChangesLimitsAtOnceForAWhileAndGivesThemBackByItself) {
   EXPECT_EQ(Get(*store_).throttled_reason(), "");
 }
 
+TEST_F(ThrottleTest, ASecondOneForAWhileGivesBackWhatWasBeforeTheFirst) {
+  FakeLedger ledger(1'000, 2);
+  Start(*store_, "limits: {concurrency: 6}\n");
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  for (const int concurrency : {2, 1}) {
+    pb::ThrottleRunRequest request = Request();
+    request.set_concurrency(concurrency);
+    request.mutable_for_duration()->set_seconds(3600);
+    ASSERT_TRUE(store_->ThrottleRun(request, {}).ok());
+    EXPECT_EQ(Get(*store_).limits().concurrency(), concurrency);
+  }
+  Exec("UPDATE dunlin_store.throttle SET until = clock_timestamp() - interval '1 second'");
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_EQ(Get(*store_).limits().concurrency(), 6);
+}
+
+TEST_F(ThrottleTest, OutsideItsWindowsARunStopsAndNoneBegins) {
+  FakeLedger ledger(100'000, 4);
+  Start(*store_, "windows: [\"Mon-Sun 00:00-24:00 UTC\"]\n");
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  ASSERT_GT(agent.shards_held(), 0);
+  const std::string later_day =
+      Text("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '3 days', 'Dy')");
+  Exec(
+      "UPDATE dunlin_store.run SET definition = convert_to(replace(convert_from(definition, "
+      "'UTF8'), 'Mon-Sun', '" +
+      later_day + "'), 'UTF8')");
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_THAT(Get(*store_).throttled_reason(), HasSubstr("outside its windows: opens"));
+  agent.Heartbeat();
+  agent.Heartbeat();
+  EXPECT_EQ(agent.shards_held(), 0);
+  agent.Acquire();
+  EXPECT_EQ(agent.shards_held(), 0);
+
+  const std::string another = "20261123120001_b";
+  Start(*store_, "depends_on: []\nwindows: [\"" + later_day + " 01:00-02:00 UTC\"]\n", another);
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_THAT(Get(*store_, another).reason(), HasSubstr("outside its windows"));
+  EXPECT_EQ(State(*store_, another), "PENDING");
+}
+
 TEST_F(ThrottleTest, I12_ABatchTimeOverHalfOfDeadlockTimeoutIsRefusedWithBothNumbers) {
   FakeLedger ledger(1'000, 2);
   Start(*store_);
