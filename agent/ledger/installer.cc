@@ -175,7 +175,6 @@ absl::StatusOr<std::optional<Problem>> Register(pg::Connection& connection, cons
                                                 const Definition& definition,
                                                 const TargetIdentity& identity,
                                                 const std::string& baseline_note) {
-  connection.TakeNoticeSqlStates();
   DUNLIN_RETURN_IF_ERROR(
       connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").status());
   absl::StatusOr<std::optional<Problem>> registered =
@@ -187,7 +186,7 @@ absl::StatusOr<std::optional<Problem>> Register(pg::Connection& connection, cons
   auto committed = connection.Query("COMMIT");
   pg::Outcome outcome{.status = committed.status()};
   if (committed.ok()) outcome.result = *committed;
-  DUNLIN_RETURN_IF_ERROR(CheckCommitted(connection, outcome));
+  DUNLIN_RETURN_IF_ERROR(CheckCommitted(outcome));
   return registered;
 }
 

@@ -1,5 +1,6 @@
 #include "agent/ledger/ledger.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -23,6 +24,13 @@ constexpr absl::Duration kClaimWait = absl::Seconds(10);
 
 const pg::Statement kSetClaimLockTimeout{"d_claim_lock_timeout",
                                          "SELECT set_config('lock_timeout', $1, false)"};
+
+// 01000 "canceling wait for synchronous replication" while it committed. Of that command alone:
+// plain warnings, as a trigger or a login may raise them, have the same SQLSTATE.
+bool DurableHereOnly(const pg::Result& committed) {
+  return std::find(committed.notices.begin(), committed.notices.end(), "01000") !=
+         committed.notices.end();
+}
 
 absl::StatusOr<ClaimedShard> DecodeClaim(const pg::Result& result) {
   ClaimedShard claimed;
@@ -175,10 +183,8 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
     DUNLIN_ASSIGN_OR_RETURN(Problem problem, WhyNotClaimed(connection, run, shard));
     return std::variant<ClaimedShard, Problem>(std::move(problem));
   }
-  for (const std::string& notice : connection.TakeNoticeSqlStates()) {
-    // 01000 "canceling wait for synchronous replication": durable here only. In doubt.
-    if (notice == "01000") return absl::UnavailableError("the claim is not known to be replicated");
-  }
+  if (DurableHereOnly(*result))
+    return absl::UnavailableError("the claim is not known to be replicated");
   DUNLIN_RETURN_IF_ERROR(DUNLIN_FAULT("agent.claim.after"));
   DUNLIN_ASSIGN_OR_RETURN(ClaimedShard claimed, DecodeClaim(*result));
   return std::variant<ClaimedShard, Problem>(std::move(claimed));
@@ -244,22 +250,19 @@ absl::StatusOr<QuarantineResult> ReadQuarantine(pg::Connection& connection, cons
   return quarantine;
 }
 
-absl::Status CheckCommitted(pg::Connection& connection, const pg::Outcome& commit) {
+absl::Status CheckCommitted(const pg::Outcome& commit) {
   DUNLIN_RETURN_IF_ERROR(commit.status);
   // COMMIT of a failed transaction answers success with the tag ROLLBACK.
   if (commit.result.command_tag != "COMMIT" && !DUNLIN_MUTANT("commit_tag_not_read")) {
     return absl::AbortedError("the transaction was rolled back by the server");
   }
-  for (const std::string& notice : connection.TakeNoticeSqlStates()) {
-    if (notice == "01000")
-      return absl::UnavailableError("the commit is not known to be replicated");
-  }
+  if (DurableHereOnly(commit.result))
+    return absl::UnavailableError("the commit is not known to be replicated");
   return absl::OkStatus();
 }
 
 absl::Status RunTransaction(pg::Connection& connection, const std::vector<pg::Command>& commands,
                             std::vector<pg::Result>* results, const pg::CallOptions& options) {
-  connection.TakeNoticeSqlStates();
   std::vector<pg::Command> all;
   all.reserve(commands.size() + 2);
   all.push_back({.statement = {"d_begin", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"}});
@@ -274,7 +277,7 @@ absl::Status RunTransaction(pg::Connection& connection, const std::vector<pg::Co
     }
     return outcomes[i].status;
   }
-  DUNLIN_RETURN_IF_ERROR(CheckCommitted(connection, outcomes.back()));
+  DUNLIN_RETURN_IF_ERROR(CheckCommitted(outcomes.back()));
   if (results != nullptr) {
     results->clear();
     for (size_t i = 1; i + 1 < outcomes.size(); ++i) results->push_back(outcomes[i].result);

@@ -67,6 +67,6 @@ absl::Status RunTransaction(pg::Connection& connection, const std::vector<pg::Co
 
 // Whether an answer to COMMIT says that the transaction is durable: tag `COMMIT`, no "already
 // committed locally".
-absl::Status CheckCommitted(pg::Connection& connection, const pg::Outcome& commit);
+absl::Status CheckCommitted(const pg::Outcome& commit);
 
 }  // namespace dunlin::agent

@@ -81,7 +81,6 @@ TaskResult RunFinalize(const TaskContext& context) {
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
-  connection.TakeNoticeSqlStates();
   // begin_task keeps other tasks out, the shard locks every batch.
   auto begun = connection.Query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   if (!begun.ok()) return ResultFromStatus(begun.status(), doing);
@@ -104,7 +103,7 @@ TaskResult RunFinalize(const TaskContext& context) {
   auto committed = connection.Query("COMMIT");
   pg::Outcome outcome{.status = committed.status()};
   if (committed.ok()) outcome.result = *committed;
-  if (!CheckCommitted(connection, outcome).ok())
+  if (!CheckCommitted(outcome).ok())
     return std::monostate{};  // in doubt: the next task epoch settles it
   if (const absl::Status fault = DUNLIN_FAULT("agent.finalize.after_commit"); !fault.ok())
     return std::monostate{};

@@ -94,7 +94,7 @@ absl::StatusOr<int64_t> BatchRunner::Open(const pg::Command& fence,
   commands.push_back({.statement = sql::kSpend, .parameters = {Budget()}});
   commands.push_back({.statement = kConstraints});
   MutateOpening(commands, fence_at);
-  connection_.TakeNoticeSqlStates();
+  connection_.TakeNoticeSqlStates();  // what comes from here on may say why the server went
   const std::vector<pg::Outcome> outcomes =
       connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
   if (const absl::Status* failed = FirstFailure(outcomes, outcomes.size()); failed != nullptr)
@@ -187,7 +187,7 @@ BatchOutcome BatchRunner::Retry(const QuarantinedRow& row, Epoch task_epoch) {
       connection_.RunPipeline(commands, {.timeout = ClientDeadline()});
   if (const absl::Status* failed = FirstFailure(outcomes, commands.size() - 1); failed != nullptr)
     return Failed(RollBack(*failed));
-  BatchOutcome outcome{.status = CheckCommitted(connection_, outcomes.back())};
+  BatchOutcome outcome{.status = CheckCommitted(outcomes.back())};
   if (outcome.status.ok()) outcome.status = DUNLIN_FAULT("agent.retry.after_commit");
   outcome.in_doubt = !outcome.status.ok();
   return outcome;
@@ -214,7 +214,7 @@ BatchOutcome BatchRunner::Commit(ShardState& state, const OptionalKey& cursor, i
     // with it.
     return Failed(RollBack(*failed));
   }
-  outcome.status = CheckCommitted(connection_, outcomes[commit_at]);
+  outcome.status = CheckCommitted(outcomes[commit_at]);
   if (!outcome.status.ok()) {
     // Whatever COMMIT said other than COMMIT (57014, 57P01, a lost connection, "already committed
     // locally"), the transaction may be durable. Only a claim with a fresh epoch finds out.

@@ -73,6 +73,9 @@ class SqlTemplate::Builder {
   }
 
   void Take(const SqlToken& token) {
+    // What stood around a `;` may not become one word: `-;--` would be a comment.
+    if (!token.IsMark(';') && std::exchange(parted_, false) && token.kind != TokenKind::kSpace)
+      AddText(" ");
     if (token.kind == TokenKind::kPositional) {
       Fail(token, absl::StrCat(token.text,
                                " is not for migration files: write :name, and declare the name "
@@ -80,6 +83,7 @@ class SqlTemplate::Builder {
     } else if (token.IsMark(';')) {
       // ExamineStatement has seen that it is the end.
       if (expression_) Fail(token, "';' inside an expression");
+      parted_ = true;
     } else if (token.kind == TokenKind::kPlaceholder) {
       TakePlaceholder(token);
     } else {
@@ -138,6 +142,7 @@ class SqlTemplate::Builder {
   std::vector<SqlToken> tokens_;
   size_t at_ = 0;
   std::optional<SqlProblem> problem_;
+  bool parted_ = false;  // by a `;` that is left out
   SqlTemplate out_;
 };
 

@@ -99,7 +99,8 @@ struct Connection::Impl {
   std::string description;
   CallFault fault;  // how the call in work fails, in tests
   std::set<std::string> prepared;
-  std::vector<std::string> notices;
+  std::vector<std::string> notices;             // since they were last taken
+  std::vector<std::string> notices_of_command;  // of the one in work
   CallWatch* watch = nullptr;
   // Behind a pooler: the settings of a transaction, as its first statement. Empty = not pooled.
   std::string transaction_settings;
@@ -112,9 +113,12 @@ struct Connection::Impl {
   }
 
   static void OnNotice(void* self, const PGresult* result) {
-    auto& notices = static_cast<Impl*>(self)->notices;
     constexpr size_t kMaxNotices = 100;  // a trigger may raise one per row
-    if (notices.size() < kMaxNotices) notices.push_back(FieldOf(result, PG_DIAG_SQLSTATE));
+    Impl& impl = *static_cast<Impl*>(self);
+    for (std::vector<std::string>* notices : {&impl.notices, &impl.notices_of_command}) {
+      if (notices->size() == kMaxNotices) notices->erase(notices->begin());
+      notices->push_back(FieldOf(result, PG_DIAG_SQLSTATE));
+    }
   }
 
   const char* session() const { return PQparameterStatus(pg, "application_name"); }
@@ -543,11 +547,15 @@ std::vector<Outcome> Connection::RunSent(const std::vector<Command>& commands,
       continue;
     }
     Outcome& outcome = outcomes[want.command];
+    // Whatever the next command raises comes behind its BindComplete, which libpq leaves until this
+    // result was taken.
+    std::vector<std::string> notices = std::exchange(c.notices_of_command, {});
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
       if (want.kind == Expected::Kind::kPrepare) {
         c.prepared.insert(commands[want.command].statement.name);
       } else {
         outcome.result = Copy(result.get());
+        outcome.result.notices = std::move(notices);
       }
     } else if (status == PGRES_PIPELINE_ABORTED) {
       const absl::Status aborted = WithReason(

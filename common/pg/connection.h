@@ -121,8 +121,8 @@ class Connection {
   // with its server, and this does nothing.
   void Require(absl::string_view condition_sql);
 
-  // Notices since the last call (SQLSTATEs only), for "the transaction has already committed
-  // locally" (01000 during COMMIT).
+  // Notices since the last call (SQLSTATEs, the latest hundred), for what a server said before it
+  // went.
   std::vector<std::string> TakeNoticeSqlStates();
 
   bool broken() const;  // lost or closed by a deadline

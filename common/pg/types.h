@@ -29,6 +29,8 @@ struct Result {
   std::vector<std::vector<Value>> rows;
   int64_t rows_affected = 0;  // of the command tag; 0 when it has none
   std::string command_tag;    // "UPDATE 42", "COMMIT", "ROLLBACK" …
+  // Notices and warnings that this command alone has raised (SQLSTATEs, the latest hundred).
+  std::vector<std::string> notices;
 
   // The value of a row and column that must be there and not NULL; CHECKs otherwise.
   const std::string& Text(size_t row, size_t column) const;

@@ -67,7 +67,7 @@ TEST_F(LedgerTest, I1_TheTagOfACommitIsReadSinceARollbackAnswersSuccess) {
   auto commit = connection->Query("COMMIT");
   ASSERT_TRUE(commit.ok()) << "PostgreSQL answers success here";
   const absl::Status checked =
-      CheckCommitted(*connection, pg::Outcome{.status = absl::OkStatus(), .result = *commit});
+      CheckCommitted(pg::Outcome{.status = absl::OkStatus(), .result = *commit});
   EXPECT_TRUE(absl::IsAborted(checked)) << checked;
 }
 
@@ -130,6 +130,36 @@ TEST_F(WaitingCommit, I1_I4_ACommitThatIsDurableOnlyHereIsInDoubt) {
   EXPECT_FALSE(outcome.status.ok());
   EXPECT_TRUE(outcome.in_doubt);
   EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 100) << "committed, locally";
+}
+
+// A trigger that warns has the same SQLSTATE as a commit that is durable here only.
+constexpr const char* kWarnPerRow =
+    "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'w'; RETURN "
+    "NEW; END $$; CREATE TRIGGER warn BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION warn()";
+
+TEST_F(WaitingCommit, I4_ItsWarningIsNotLostBehindOthers) {
+  Exec(kWarnPerRow);
+  const BatchOutcome outcome = CommitAndEndTheWait("pg_cancel_backend");
+  EXPECT_FALSE(outcome.status.ok());
+  EXPECT_TRUE(outcome.in_doubt);
+}
+
+TEST_F(LedgerTest, WarningsOfTheApplicationAreNoDoubt) {
+  Exec(kWarnPerRow);
+  Claimed claimed = ClaimAndPrepare(shard_, 1);
+  for (int batch = 0; batch < 3; ++batch) {
+    const BatchOutcome outcome = claimed.RunBatch(100);
+    EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_FALSE(outcome.in_doubt);
+  }
+  EXPECT_EQ(claimed.state.checkpoint.seq, 3);
+}
+
+TEST_F(LedgerTest, AWarningAtLoginIsNoDoubt) {
+  if (Int("SELECT current_setting('server_version_num')::int") < 150000) GTEST_SKIP();
+  Exec("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'app'");
+  const ShardOutcome outcome = Work(shard_, 1);
+  EXPECT_TRUE(outcome.done) << outcome.problem.message;
 }
 
 TEST_F(WaitingCommit, I1_ALostAnswerToCommitIsInDoubt) {
@@ -425,6 +455,24 @@ TEST_F(Budget, I12_AThousandConflictsAndTheApplicationIsNeverTheVictimOfADeadloc
 
 // With `relaxed`, and a WAL writer that sleeps, the last commits of a crash are lost: data and
 // checkpoint together.
+class OffByDefault : public AgentTest {
+ protected:
+  OffByDefault()
+      : AgentTest(
+            {"synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=1GB"}) {}
+};
+
+TEST_F(OffByDefault, I4_DoneIsDurableWhateverTheServersDefault) {
+  MakeItems(1'000);
+  UseCountUp();
+  const LedgerShard shard = PlanOneShard();
+  Exec("CHECKPOINT");
+  EXPECT_TRUE(Work(shard, 1).done);
+  server_.CrashAndRestart();
+  EXPECT_EQ(Text("SELECT done::text FROM dunlin.shard"), "true");
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
 class Relaxed : public AgentTest {
  protected:
   Relaxed() : AgentTest({"wal_writer_delay=10s", "wal_writer_flush_after=1GB"}) {

@@ -64,6 +64,23 @@ TEST_F(QuarantineTest, Trap06_OneRowThatFailsIsSetAsideAndAllOthersAreDoneOnce) 
             1);
 }
 
+TEST_F(QuarantineTest, I1_ARetryChangesTheRowOfItsOwnPartition) {
+  Exec(
+      "CREATE TABLE items (id bigint, r text, n int NOT NULL DEFAULT 0, PRIMARY KEY (id, r)) "
+      "PARTITION BY LIST (r); CREATE TABLE ia PARTITION OF items FOR VALUES IN ('a'); CREATE TABLE "
+      "ib PARTITION OF items FOR VALUES IN ('b'); INSERT INTO items SELECT g, r FROM "
+      "generate_series(1, 100) g, unnest(ARRAY['a', 'b']) r");
+  UseFile(
+      "description: x\ntable: items\nkey: [id]\n"
+      "batch: UPDATE :table SET n = n + 1 WHERE :batch\n");
+  const std::vector<LedgerShard> shards = PlanRun();
+  Break("7");
+  for (const LedgerShard& shard : shards) ASSERT_TRUE(Work(shard, 1).done);
+  Mend();
+  EXPECT_EQ(Quarantine(true).rows_retried, 2);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
 TEST_F(QuarantineTest, Trap06_NeighboursAndBothEndsAreEachSetAside) {
   MakeAndPlan(5'000);
   Break("1, 700, 701, 702, 703, 4321, 5000");

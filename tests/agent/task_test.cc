@@ -225,6 +225,43 @@ TEST_F(PreparedTest, Trap09_ATransactionThatIsPreparedMeanwhileIsWaitedForStill)
   EXPECT_THAT(std::get<Problem>(planned).message, HasSubstr("prepared transaction order 1"));
 }
 
+// A planner whose lease has ended commits while the next one waits at the barrier, having looked.
+TEST_F(TaskTest, I2_APlanFindsTheOneThatWasCommittedWhileItWaited) {
+  Exec(
+      "CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO items "
+      "SELECT g FROM generate_series(1, 1000) g");
+  UseCountUp();
+  ASSERT_FALSE(std::holds_alternative<Problem>(Task(TaskKind::kPreflight)));
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("BEGIN").ok());
+  ASSERT_TRUE(application->Query("INSERT INTO items VALUES (5000)").ok());
+  task_epoch_ = 10;
+  TaskResult planned;
+  std::jthread planning([&] { planned = Task(TaskKind::kPlan); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' "
+               "AND query LIKE '%virtualxid%' AND state = 'idle'") > 0;
+  }));
+  Exec(absl::StrCat("BEGIN; SELECT dunlin.begin_plan('", run_.id.value(), "', '", run_.store_id,
+                    "', 5, 0); INSERT INTO dunlin.shard (id, run, step, relation, upper, "
+                    "collations, rows_total) VALUES (gen_random_uuid(), '",
+                    run_.id.value(), "', 0, 'public.items', '{5000}', '', 1001); COMMIT"));
+  ASSERT_TRUE(application->Query("COMMIT").ok());
+  planning.join();
+  ASSERT_TRUE(std::holds_alternative<PlanResult>(planned));
+  EXPECT_EQ(Shards().size(), 1u);
+}
+
+TEST_F(TaskTest, VerifyCountsEveryPartOfALargeShard) {
+  MakeAndPlan(kBigints, "verify: SELECT count(*) FROM items WHERE n <> 1 AND :batch\n");
+  Exec("UPDATE items SET n = 1 WHERE id <> 7");
+  TaskWork task = MakeTask(TaskKind::kVerify);
+  task.shard = ShardWork{.relation = "public.items", .upper = KeyText({"150000"})};
+  const TaskResult verified = RunTaskWork(task);
+  ASSERT_TRUE(std::holds_alternative<VerifyResult>(verified));
+  EXPECT_EQ(std::get<VerifyResult>(verified).found, 1);
+}
+
 TEST_F(TaskTest, TheBarrierNamesWhoItWaitsForAndGivesUpAtItsTimeout) {
   Exec("CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0)");
   UseCountUp("limits: {barrier_timeout: 300ms}\n");

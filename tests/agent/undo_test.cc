@@ -242,6 +242,85 @@ TEST_F(UndoTest, ARowThatCameBehindTheLocksIsNotChangedWithoutAnImage) {
   EXPECT_EQ(pg::SqlStateOf(kept), "40001") << "tried again, it is locked too: " << kept;
 }
 
+TEST_F(UndoTest, ARowIsLockedFromItsImageToItsChange) {
+  UseItems("n int", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
+  Exec("INSERT INTO items SELECT g, 0 FROM generate_series(1, 100) g");
+  const LedgerShard shard = PlanOneShard();
+  const auto relation = OpenFor(shard, 1);
+  const auto described = DescribeRelation(*relation, "public.items", definition_.steps[0].key);
+  ASSERT_TRUE(described.ok());
+  const auto images = DescribeImages(*relation, run_, 0, definition_.steps[0], *described);
+  ASSERT_TRUE(images.ok());
+  ASSERT_TRUE(relation->Query("BEGIN").ok());
+  ASSERT_TRUE(relation->Query(RememberImagesSql(*images, *described, "id <= 50")).ok());
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("SET lock_timeout = '200ms'").ok());
+  EXPECT_EQ(pg::SqlStateOf(application->Query("UPDATE items SET n = 7 WHERE id = 10").status()),
+            "55P03");
+  EXPECT_TRUE(application->Query("UPDATE items SET n = 7 WHERE id = 60").ok());
+}
+
+TEST_F(UndoTest, I3_NoEpochClaimsAShardOfARunThatWasTakenBack) {
+  UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 300) g");
+  const LedgerShard shard = PlanOneShard();
+  ASSERT_TRUE(ClaimAndPrepare(shard, 1).RunBatch(100).status.ok());
+  const RunSpec former = run_;
+  const Definition applied = definition_;
+  BeginUndo();
+  Finish();
+  run_ = former;
+  definition_ = applied;
+  const auto connection = OpenFor(shard, 1000);
+  const auto claimed = Claim(*connection, shard, 1000);
+  ASSERT_TRUE(claimed.ok()) << claimed.status();
+  EXPECT_TRUE(std::holds_alternative<Problem>(*claimed));
+}
+
+TEST_F(UndoTest, RowsThatWereSetAsideAndTriedAgainArePutBackToo) {
+  UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
+  Exec(
+      "INSERT INTO items SELECT g FROM generate_series(1, 100) g; "
+      "ALTER TABLE items ADD CONSTRAINT c CHECK (id <> 50 OR n = 0)");
+  WorkAll();
+  EXPECT_EQ(Images(), 99);
+  Exec("ALTER TABLE items DROP CONSTRAINT c");
+  TaskWork retry = MakeTask(TaskKind::kQuarantine);
+  retry.retry = true;
+  ASSERT_TRUE(std::holds_alternative<QuarantineResult>(RunTaskWork(retry)));
+  EXPECT_EQ(Images(), 100);
+  BeginUndo();
+  EXPECT_EQ(Finish().rows_left, 0);
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
+TEST_F(UndoTest, EachStepPutsBackItsOwnImages) {
+  Exec(
+      "CREATE TABLE items (id bigint PRIMARY KEY, n int DEFAULT 0, m int DEFAULT 10); "
+      "INSERT INTO items SELECT g FROM generate_series(1, 100) g");
+  UseFile(
+      "description: x\nsteps:\n"
+      "  - table: items\n    batch: UPDATE items SET n = n + 1 WHERE :batch\n"
+      "    undo: {keep: [n]}\n"
+      "  - table: items\n    batch: UPDATE items SET m = m + 1 WHERE :batch\n"
+      "    undo: {keep: [m]}\n");
+  const auto work_steps = [&] {
+    ASSERT_TRUE(std::holds_alternative<PreflightResult>(Task(TaskKind::kPreflight)));
+    for (const int step : {0, 1}) {
+      const TaskResult planned = Task(TaskKind::kPlan, step);
+      ASSERT_TRUE(std::holds_alternative<PlanResult>(planned));
+      for (const LedgerShard& shard : std::get<PlanResult>(planned).shards)
+        ASSERT_TRUE(Work(shard, 1).done);
+    }
+  };
+  work_steps();
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1 AND m = 11"), 100);
+  BeginUndo();
+  work_steps();
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 0 AND m = 10"), 100);
+  EXPECT_EQ(Images(), 0);
+}
+
 TEST_F(UndoTest, ImagesAreNobodysButTheOwners) {
   UseItems("n int", "UPDATE items SET n = 1 WHERE :batch", "{keep: [n]}");
   Exec("INSERT INTO items VALUES (1, 0)");

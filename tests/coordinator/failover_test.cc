@@ -156,6 +156,23 @@ TEST_F(FailoverTest, TheSameTimelineWithoutShardsFailsTheRun) {
   EXPECT_EQ(ledger.keys_done(), static_cast<int>(without.counts.size()));
 }
 
+TEST_F(FailoverTest, I3_NoEpochIsGrantedAgainThoughTheLedgerHasForgottenIt) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  const FakeLedger::State before_any_claim = ledger.Copy();
+  agent.Step();
+  Exec("UPDATE dunlin_store.shard SET epoch = 40");  // as after many grants
+  FailOver(agent, ledger, before_any_claim);
+  agent.Heartbeat();
+  agent.Acquire();
+  agent.Work();  // the ledger is read
+  EXPECT_EQ(Int("SELECT min(epoch) FROM dunlin_store.shard"), 40);
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+}
+
 TEST_F(FailoverTest, I1_ARecordLostBehindAFailoverThatWasReadFailsTheRun) {
   FakeLedger ledger(1000, 2);
   Start(*store_);

@@ -163,6 +163,23 @@ TEST_F(RunLifeTest, ARequirementThatDoesNotHoldKeepsItPending) {
   EXPECT_FALSE(ledger.planned());
 }
 
+TEST_F(RunLifeTest, AResumedRunAsksAgainWhetherItsRequirementsHold) {
+  FakeLedger ledger(1000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  ASSERT_TRUE(Pause(*store_).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
+  agent.options().preflight_waits_for = "the column is not there any more";
+  ASSERT_TRUE(Resume(*store_).ok());
+  for (int i = 0; i < 3; ++i) {
+    agent.Step();
+    ASSERT_TRUE(store_->Sweep().ok());
+  }
+  EXPECT_EQ(State(*store_), "PENDING");
+  EXPECT_EQ(Get(*store_).reason(), "the column is not there any more");
+}
+
 TEST_F(RunLifeTest, DependsOnWaitsUntilThatIsFinished) {
   FakeLedger first(10, 1), second(10, 1);
   const std::string later = "20261123120001_later";
@@ -188,6 +205,23 @@ TEST_F(RunLifeTest, TheCanaryPausesAfterSoManyRowsAlsoWhenNobodyHoldsALeaseThen)
   EXPECT_EQ(ledger.keys_done(), 20);
   ASSERT_TRUE(Resume(*store_).ok());
   ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+}
+
+TEST_F(RunLifeTest, ShardsAtWorkShareWhatIsLeftOfACanary) {
+  FakeLedger ledger(1000, 4);
+  auto request = StartRequest();
+  request.set_stop_after_rows(40);
+  ASSERT_TRUE(store_->StartRun(request, {}).ok());
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  ASSERT_EQ(agent.shards_held(), 4);
+  agent.Heartbeat();
+  int64_t rows = 0;
+  for (const auto& [id, lease] : agent.leases()) rows += lease.limits().rows_left();
+  for (const auto& directive : agent.last_heartbeat().directives())
+    EXPECT_EQ(directive.limits().rows_left(), 10);
+  EXPECT_EQ(agent.last_heartbeat().directives_size(), 4);
 }
 
 TEST_F(RunLifeTest, ProblemsPauseFailOrAreTriedAgainByTheirKind) {

@@ -101,6 +101,41 @@ TEST_F(ThrottleTest, ASecondOneForAWhileGivesBackWhatWasBeforeTheFirst) {
   EXPECT_EQ(Get(*store_).limits().concurrency(), 6);
 }
 
+TEST_F(ThrottleTest, RunsShareATargetByTheirPriority) {
+  FakeLedger ledger(100'000, 8);
+  auto request = StartRequest("limits: {concurrency: 4}\n");
+  request.set_priority(300);
+  ASSERT_TRUE(store_->StartRun(request, {}).ok());
+  ScriptedAgent agent(*port_, ledger, {.slots = 8});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  EXPECT_EQ(agent.shards_held(), 4);
+  // Another that is at work, as far as its pace tells.
+  Start(*store_, "depends_on: []\n", "20261123120001_b");
+  Exec(
+      "UPDATE dunlin_store.run SET state = 'RUNNING' WHERE migration = '20261123120001_b'; "
+      "INSERT INTO dunlin_store.pace SELECT (jsonb_populate_record(p, jsonb_build_object('run', "
+      "r.id, 'shards', 4))).* FROM dunlin_store.pace p, dunlin_store.run r "
+      "WHERE r.migration = '20261123120001_b'");
+  agent.Heartbeat();
+  EXPECT_THAT(Get(*store_).throttled_reason(),
+              HasSubstr("shares the target with other runs: 3 of 4 shards at once"));
+}
+
+TEST_F(ThrottleTest, WhenNobodyMeasuresAnyMoreARunIsHeldBack) {
+  FakeLedger ledger(100'000, 8);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.deadlock_timeout_ms = 1000});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Heartbeat();
+  Exec(
+      "UPDATE dunlin_store.target_signals SET since = clock_timestamp() - interval '1 minute', "
+      "measured_at = clock_timestamp() - interval '10 seconds', until = clock_timestamp() + "
+      "interval '1 minute'");
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_THAT(Get(*store_).throttled_reason(), HasSubstr("nothing has been measured"));
+}
+
 TEST_F(ThrottleTest, OutsideItsWindowsARunStopsAndNoneBegins) {
   FakeLedger ledger(100'000, 4);
   Start(*store_, "windows: [\"Mon-Sun 00:00-24:00 UTC\"]\n");

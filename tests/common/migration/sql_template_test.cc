@@ -137,6 +137,7 @@ TEST(SqlTemplateTest, WhatWasTwoTokensStaysTwo) {
 TEST(SqlTemplateTest, ATrailingSemicolonGoesAndACommentAtTheEndIsClosed) {
   EXPECT_EQ(Rendered("SELECT 1 ; "), "SELECT 1  ");
   EXPECT_EQ(Rendered("SELECT 1; -- done"), "SELECT 1 -- done\n");
+  EXPECT_EQ(Rendered("SELECT 1 -;-- done"), "SELECT 1 - -- done\n") << "no part of the comment";
   const auto where = SqlTemplate::ParseExpression("a -- why", {});
   ASSERT_TRUE(where.ok());
   EXPECT_EQ("(" + where->Render(Context()).sql + ")", "(a -- why\n)");

@@ -1,0 +1,1 @@
+MERGE INTO x USING y ON 1 = 0-;--RGE
