@@ -356,6 +356,10 @@ TEST_F(LedgerTest, TheDbasSwitchIsReadByTheFence) {
   EXPECT_TRUE(claimed.RunBatch(100).status.ok());
   Exec("SELECT dunlin.stop('only that', 'another')");
   EXPECT_TRUE(claimed.RunBatch(100).status.ok());
+  Exec(absl::StrCat("SELECT dunlin.stop('this one', '", run_.migration, "')"));
+  EXPECT_EQ(pg::SqlStateOf(claimed.RunBatch(100).status), "DN002");
+  Exec(absl::StrCat("SELECT dunlin.go('", run_.migration, "')"));
+  EXPECT_TRUE(claimed.RunBatch(100).status.ok());
 }
 
 TEST_F(LedgerTest, TheLedgersSqlCanRunAgainAndAgain) {
@@ -482,6 +486,20 @@ class Relaxed : public AgentTest {
   }
   LedgerShard shard_;
 };
+
+TEST_F(Relaxed, I4_AOnceStepIsDurableWhenItIsDone) {
+  Exec("CREATE TABLE log (what text)");
+  UseFile(
+      "description: x\ndurability: relaxed\nsteps:\n"
+      "  - once: INSERT INTO log VALUES ('done')\n");
+  run_.id = RunId(MakeUuid());
+  run_.migration = "20261123120009_once";
+  const LedgerShard shard = PlanOneShard();
+  Exec("CHECKPOINT");
+  EXPECT_TRUE(Work(shard, 1).done);
+  server_.CrashAndRestart();
+  EXPECT_EQ(Int("SELECT count(*) FROM log"), 1);
+}
 
 TEST_F(Relaxed, I1_DataAndCheckpointAreLostOrKeptTogether) {
   Claimed claimed = ClaimAndPrepare(shard_, 1);

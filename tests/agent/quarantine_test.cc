@@ -64,6 +64,21 @@ TEST_F(QuarantineTest, Trap06_OneRowThatFailsIsSetAsideAndAllOthersAreDoneOnce) 
             1);
 }
 
+TEST_F(QuarantineTest, TheDbasSwitchIsReadByTheFenceOfARetry) {
+  MakeAndPlan(100);
+  Break("7");
+  EXPECT_TRUE(Work(shard_, 1).done);
+  Mend();
+  const std::string fence =
+      absl::StrCat("SELECT dunlin.fence_retry('", Text("SELECT id::text FROM dunlin.quarantine"),
+                   "', ", Int("SELECT task_epoch FROM dunlin.run"), ", 1000)");
+  const auto connection = server_.Connect("app");
+  Exec("SELECT dunlin.stop('on fire')");
+  EXPECT_EQ(pg::SqlStateOf(connection->Query(fence).status()), "DN002");
+  Exec("SELECT dunlin.go()");
+  EXPECT_TRUE(connection->Query(fence).ok());
+}
+
 TEST_F(QuarantineTest, I1_ARetryChangesTheRowOfItsOwnPartition) {
   Exec(
       "CREATE TABLE items (id bigint, r text, n int NOT NULL DEFAULT 0, PRIMARY KEY (id, r)) "

@@ -59,6 +59,18 @@ TEST_F(TaskTest, I2_FinalizeRefusesAMissingBeginning) {
   ExpectMismatch("no shard begins the chain");
 }
 
+TEST_F(TaskTest, I2_FinalizeRefusesAMissingEnd) {
+  MakeAndPlan(kBigints);
+  Exec("UPDATE dunlin.shard SET cursor = upper, done = true");
+  const int64_t known = Int("SELECT count(*) FROM dunlin.shard");
+  Exec(
+      "DELETE FROM dunlin.shard WHERE upper = (SELECT upper FROM dunlin.shard ORDER BY "
+      "upper[1]::bigint DESC LIMIT 1)");
+  const TaskResult result = Task(TaskKind::kFinalize, 0, known);
+  ASSERT_TRUE(std::holds_alternative<Problem>(result));
+  EXPECT_EQ(std::get<Problem>(result).kind, Problem::Kind::kLedgerMismatch);
+}
+
 TEST_F(TaskTest, I2_FinalizeRefusesAnOverlap) {
   MakeAndPlan(kBigints);
   Exec(

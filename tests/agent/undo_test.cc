@@ -294,6 +294,35 @@ TEST_F(UndoTest, RowsThatWereSetAsideAndTriedAgainArePutBackToo) {
   EXPECT_EQ(RowsNot(0), 0);
 }
 
+TEST_F(UndoTest, AOnceStepThatNeverRanIsNotTakenBack) {
+  Exec(
+      "CREATE TABLE items (id bigint PRIMARY KEY, n int DEFAULT 0); CREATE TABLE log (what text); "
+      "INSERT INTO items SELECT g FROM generate_series(1, 10) g");
+  UseFile(
+      "description: x\nsteps:\n"
+      "  - table: items\n    batch: UPDATE items SET n = n + 1 WHERE :batch\n"
+      "    undo: {keep: [n]}\n"
+      "  - once: INSERT INTO log VALUES ('done')\n"
+      "    undo:\n      once: INSERT INTO log VALUES ('undone')\n");
+  const auto plan_steps = [&](bool work_once) {
+    ASSERT_TRUE(std::holds_alternative<PreflightResult>(Task(TaskKind::kPreflight)));
+    for (const int step : {0, 1}) {
+      const TaskResult planned = Task(TaskKind::kPlan, step);
+      ASSERT_TRUE(std::holds_alternative<PlanResult>(planned));
+      for (const LedgerShard& shard : std::get<PlanResult>(planned).shards) {
+        if (work_once || !shard.relation.empty()) {
+          ASSERT_TRUE(Work(shard, 1).done);
+        }
+      }
+    }
+  };
+  plan_steps(false);
+  BeginUndo();
+  plan_steps(true);
+  EXPECT_EQ(Int("SELECT count(*) FROM log"), 0);
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
 TEST_F(UndoTest, EachStepPutsBackItsOwnImages) {
   Exec(
       "CREATE TABLE items (id bigint PRIMARY KEY, n int DEFAULT 0, m int DEFAULT 10); "
