@@ -483,6 +483,7 @@ std::vector<Outcome> Connection::RunSent(const std::vector<Command>& commands,
   if (c.fault.Before()) return fail_from(0, c.LostByServer());
   absl::Duration deadline = Now() + c.fault.Bound(options.timeout);
   if (PQenterPipelineMode(c.pg) != 1) return fail_from(0, c.LostByServer());
+  c.notices_of_command.clear();  // of a login or a script
 
   // What is expected back, in order: prepares, commands, synchronization points.
   struct Expected {

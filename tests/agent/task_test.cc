@@ -29,6 +29,13 @@ class TaskTest : public AgentTest {
     EXPECT_EQ(std::get<Problem>(result).kind, Problem::Kind::kLedgerMismatch) << what;
     EXPECT_EQ(Int("SELECT count(*) FROM dunlin.run WHERE outcome IS NOT NULL"), 0) << what;
   }
+  // Waits until a planner knows who has a transaction open, and plans nothing while they do.
+  bool TheBarrierHasLooked() {
+    return testing::Eventually(absl::Seconds(20), [&] {
+      return Int("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' "
+                 "AND query LIKE '%virtualxid%' AND state = 'idle'") > 0;
+    });
+  }
   // Each row is in exactly one shard, by the key's own order.
   void ExpectEachRowInOneShard(const std::string& table, const std::string& columns,
                                const std::string& lower, const std::string& upper) {
@@ -196,15 +203,7 @@ TEST_F(TaskTest, Trap09_TheLastShardEndsAtTheLargestKeyAfterTheBarrier) {
   ASSERT_TRUE(application->Query("INSERT INTO items VALUES (5000)").ok());
   TaskResult planned;
   std::jthread planning([&] { planned = Task(TaskKind::kPlan); });
-  // It waits: the planner's session asks again and again who is still there, and plans nothing.
-  for (int i = 0; i < 5; ++i) {
-    const int64_t asked =
-        Int("SELECT coalesce(sum(calls), 0)::bigint FROM (SELECT count(*) AS "
-            "calls FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' "
-            "AND query LIKE '%virtualxid%') a");
-    if (asked > 0) break;
-    testing::PauseBetweenPolls();
-  }
+  ASSERT_TRUE(TheBarrierHasLooked());
   EXPECT_EQ(Int("SELECT count(*) FROM dunlin.shard"), 0);
   ASSERT_TRUE(application->Query("COMMIT").ok());
   planning.join();
@@ -226,10 +225,7 @@ TEST_F(PreparedTest, Trap09_ATransactionThatIsPreparedMeanwhileIsWaitedForStill)
   ASSERT_TRUE(application->Query("INSERT INTO items VALUES (5000)").ok());
   TaskResult planned;
   std::jthread planning([&] { planned = Task(TaskKind::kPlan); });
-  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
-    return Int("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' "
-               "AND query LIKE '%virtualxid%' AND state = 'idle'") > 0;
-  }));
+  ASSERT_TRUE(TheBarrierHasLooked());
   ASSERT_TRUE(application->Query("PREPARE TRANSACTION 'order 1'").ok());
   planning.join();
   ASSERT_TRUE(application->Query("ROLLBACK PREPARED 'order 1'").ok());
@@ -250,10 +246,7 @@ TEST_F(TaskTest, I2_APlanFindsTheOneThatWasCommittedWhileItWaited) {
   task_epoch_ = 10;
   TaskResult planned;
   std::jthread planning([&] { planned = Task(TaskKind::kPlan); });
-  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
-    return Int("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' "
-               "AND query LIKE '%virtualxid%' AND state = 'idle'") > 0;
-  }));
+  ASSERT_TRUE(TheBarrierHasLooked());
   Exec(absl::StrCat("BEGIN; SELECT dunlin.begin_plan('", run_.id.value(), "', '", run_.store_id,
                     "', 5, 0); INSERT INTO dunlin.shard (id, run, step, relation, upper, "
                     "collations, rows_total) VALUES (gen_random_uuid(), '",
