@@ -2,32 +2,36 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace dunlin::agent {
 namespace {
-constexpr double kEwmaWeight = 0.3;
+constexpr double kEwmaWeight = 0.25;
 constexpr double kDeadBand = 0.2;
 constexpr double kLearningStep = 2.0;
 constexpr double kSteadyStep = 1.2;
 constexpr int kNoGrowthAfterTimeout = 10;
-// What a step down is judged by, and for how long it is not tried again when it did not pay.
-constexpr double kTellingStep = 0.67;
+// What another size is judged by, and for how long none is tried when it did not pay.
+constexpr double kSmallerStep = 0.67;
 constexpr double kShorterThatPays = 0.75;
-constexpr int kBatchesToJudge = 4;
-constexpr int kNoShrinkingBatches = 50;
+constexpr int64_t kLargerStep = 2;
+constexpr double kLongerThatPays = 1.2;
+constexpr int kBatchesToJudge = 5;
+constexpr int kBatchesBetweenTrials = 30;
+// So much longer than when a trial was taken back, it is another matter.
+constexpr double kAnotherMatter = 2;
 // A clock's tick; keeps the rate finite.
 constexpr absl::Duration kShortest = absl::Microseconds(50);
 }  // namespace
 
 void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
   if (rows <= 0) return;  // an empty range says nothing about rows
-  const double measured =
-      static_cast<double>(rows) / absl::ToDoubleSeconds(std::max(duration, kShortest));
-  rows_per_second_ = rows_per_second_ == 0
-                         ? measured
-                         : (1 - kEwmaWeight) * rows_per_second_ + kEwmaWeight * measured;
+  const double seconds = absl::ToDoubleSeconds(std::max(duration, kShortest));
+  const double weight = std::max(kEwmaWeight, 1.0 / (batches_of_size_ + 1));
+  mean_rows_ += weight * (static_cast<double>(rows) - mean_rows_);
+  mean_seconds_ += weight * (seconds - mean_seconds_);
   ++batches_of_size_;
-  const double want = rows_per_second_ * absl::ToDoubleSeconds(batch_time_);
+  const double want = mean_rows_ / mean_seconds_ * absl::ToDoubleSeconds(batch_time_);
   const double now = static_cast<double>(rows_);
   if (want > now * (1 + kDeadBand)) {
     if (no_growth_batches_ > 0) {
@@ -38,40 +42,51 @@ void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
     // Small sizes grow by at least one row, or 1.2 × 1 would stay 1 for ever, and so would 1 where
     // most of a batch is a fixed cost.
     rows_ = std::max(rows_ + 1, std::min(static_cast<int64_t>(want), step));
-    shrunk_from_.reset();
+    left_.reset();
   } else {
     learning_ = false;
     no_growth_batches_ = std::max(0, no_growth_batches_ - 1);
     if (want < now * (1 - kDeadBand)) {
-      ShrinkTo(want);
+      LastedTooLong(want);
     } else {
-      shrunk_from_.reset();  // it has reached what was wanted
+      left_.reset();  // it has reached what was wanted
     }
   }
   rows_ = std::clamp(rows_, kMinRows, kMaxRows);
 }
 
-void BatchSizer::ShrinkTo(double want) {
-  if (no_shrinking_batches_ > 0) {
-    --no_shrinking_batches_;
+void BatchSizer::LastedTooLong(double want) {
+  if (batches_of_size_ < kBatchesToJudge) return;
+  const double now = static_cast<double>(rows_);
+  const Size here{.rows = rows_, .seconds = now * mean_seconds_ / mean_rows_};
+  if (until_trial_ > 0 && here.seconds < kAnotherMatter * kept_seconds_) {
+    --until_trial_;
     return;
   }
-  const double now = static_cast<double>(rows_);
-  const Size here{.rows = rows_, .seconds = now / rows_per_second_};
-  if (shrunk_from_ && now <= kTellingStep * static_cast<double>(shrunk_from_->rows)) {
-    if (batches_of_size_ < kBatchesToJudge) return;
-    if (here.seconds > kShorterThatPays * shrunk_from_->seconds) {
-      rows_ = shrunk_from_->rows;
-      rows_per_second_ = 0;
-      shrunk_from_.reset();
-      no_shrinking_batches_ = kNoShrinkingBatches;
-      return;
-    }
-    shrunk_from_ = here;
+  if (left_) {
+    const double longer = here.seconds / left_->seconds;
+    const bool was_larger = rows_ > left_->rows;
+    if (was_larger ? longer > kLongerThatPays
+                   : longer > kShorterThatPays && longer < kAnotherMatter)
+      return TakeBack();
+    larger_is_next_ = was_larger;
   }
-  if (!shrunk_from_) shrunk_from_ = here;
-  rows_ = static_cast<int64_t>(want);
-  rows_per_second_ = 0;  // of the new size alone
+  left_ = here;
+  const bool larger = std::exchange(larger_is_next_, false) || rows_ == kMinRows;
+  GoTo(larger ? rows_ * kLargerStep : static_cast<int64_t>(std::min(want, kSmallerStep * now)));
+}
+
+void BatchSizer::TakeBack() {
+  larger_is_next_ = left_->rows > rows_;
+  GoTo(left_->rows);
+  kept_seconds_ = left_->seconds;
+  left_.reset();
+  until_trial_ = kBatchesBetweenTrials;
+}
+
+void BatchSizer::GoTo(int64_t rows) {
+  rows_ = std::clamp(rows, kMinRows, kMaxRows);
+  mean_rows_ = mean_seconds_ = 0;  // of the new size alone
   batches_of_size_ = 0;
 }
 
