@@ -62,7 +62,8 @@ struct Agent::Impl {
     }
     for (const auto& [name, factory] : unwatched) {
       monitors.push_back(std::make_unique<TargetMonitor>(name, factory, clock));
-      samplers.emplace(name, std::make_unique<SignalSampler>(name, factory, clock));
+      samplers.emplace(name, std::make_unique<SignalSampler>(
+                                 name, factory, [this] { control->HeartbeatNow(); }, clock));
     }
     ControlLoop::Options control_options{
         .name = options.name.empty() ? DefaultName() : options.name,
@@ -295,11 +296,11 @@ struct Agent::Impl {
   SizeMemory sizes;
   std::map<std::string, SessionFactory> sessions, unwatched;
   std::vector<std::unique_ptr<TargetMonitor>> monitors;
+  std::unique_ptr<ControlLoop> control;
   std::map<std::string, std::unique_ptr<SignalSampler>> samplers;
   Mutex mutex;
   CondVar queued;
   std::deque<std::shared_ptr<LeaseHandle>> queue ABSL_GUARDED_BY(mutex);
-  std::unique_ptr<ControlLoop> control;
   std::map<std::string, std::unique_ptr<TargetDesk>> desks;
   std::vector<std::jthread> workers;
 };

@@ -173,15 +173,26 @@ void ControlLoop::Finished(const LeaseId& lease) {
   wake_.NotifyAll();
 }
 
+void ControlLoop::HeartbeatNow() {
+  MutexLock lock(mutex_);
+  heartbeat_now_ = true;
+  wake_.NotifyAll();
+}
+
 void ControlLoop::Drain() {
   draining_ = true;
   MutexLock lock(mutex_);
   for (const auto& [id, handle] : held_) handle->Drain();
 }
 
+bool ControlLoop::HeartbeatIsDue() {
+  MutexLock lock(mutex_);
+  return std::exchange(heartbeat_now_, false) || clock_.Monotonic() >= next_heartbeat_;
+}
+
 void ControlLoop::WaitForNext(std::stop_token stop) {
   MutexLock lock(mutex_);
-  while (!slot_freed_ && !(stop.stop_requested() && !draining_)) {
+  while (!slot_freed_ && !heartbeat_now_ && !(stop.stop_requested() && !draining_)) {
     const absl::Duration left = std::min(next_heartbeat_, next_acquire_) - clock_.Monotonic();
     if (left <= absl::ZeroDuration()) return;
     wake_.WaitFor(mutex_, left);
@@ -208,7 +219,7 @@ void ControlLoop::Run(std::stop_token stop) {
       clock_.SleepFor(backoff_.Next(), draining_ ? std::stop_token() : stop);
       continue;
     }
-    if (clock_.Monotonic() >= next_heartbeat_) Heartbeat();
+    if (HeartbeatIsDue()) Heartbeat();
     if (registered_ && !draining_) Acquire();
     WaitForNext(stop);
   }

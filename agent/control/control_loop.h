@@ -17,7 +17,8 @@
 namespace dunlin::agent {
 
 // One heartbeat for all leases: checkpoints and signals up, renewals, limits and commands down;
-// acquires leases for free slots. Run() is one thread's; Finished() may be called from any.
+// acquires leases for free slots. Run() is one thread's; Finished() and HeartbeatNow()
+// may be called from any.
 class ControlLoop {
  public:
   struct Options {
@@ -50,6 +51,8 @@ class ControlLoop {
   // A worker has ended with this lease and has reported it. Wakes the loop, so that the slot is
   // filled at once.
   void Finished(const LeaseId& lease);
+  // There is something to tell that cannot wait for the next heartbeat.
+  void HeartbeatNow();
   AgentId agent() const;
 
  private:
@@ -58,6 +61,7 @@ class ControlLoop {
   void Apply(const HeartbeatAnswer& answer, absl::Duration sent_at);
   void Acquire();
   void Drain();
+  bool HeartbeatIsDue();
   void WaitForNext(std::stop_token stop);
   void LogTrouble(const char* what, const absl::Status& status);
   std::vector<TargetStatus> Targets() const;
@@ -89,6 +93,7 @@ class ControlLoop {
   CondVar wake_;
   std::map<LeaseId, std::shared_ptr<LeaseHandle>> held_ ABSL_GUARDED_BY(mutex_);
   bool slot_freed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool heartbeat_now_ ABSL_GUARDED_BY(mutex_) = false;
   AgentId agent_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -22,7 +22,8 @@ constexpr absl::Duration kTickBesideOthers = absl::Milliseconds(30);
 // it is told that nobody is there.
 constexpr int kFirstLooks = 10;
 constexpr absl::Duration kReportEvery = absl::Seconds(1);
-// Finds a wait of 100 ms.
+// Finds a wait of 100 ms. While nobody is there each look is one at locks: it disturbs nobody, and
+// whoever comes is seen at once.
 constexpr absl::Duration kLockLookEvery = absl::Milliseconds(150);
 constexpr absl::Duration kRetry = absl::Milliseconds(500);
 // A signal that takes longer is no help at once a second.
@@ -33,8 +34,12 @@ constexpr absl::Duration kNoteAgainAfter = absl::Seconds(5);
 
 }  // namespace
 
-SignalSampler::SignalSampler(std::string target, const SessionFactory& sessions, Clock& clock)
-    : target_(std::move(target)), sessions_(sessions), clock_(clock) {
+SignalSampler::SignalSampler(std::string target, const SessionFactory& sessions,
+                             std::function<void()> somebody_came, Clock& clock)
+    : target_(std::move(target)),
+      sessions_(sessions),
+      somebody_came_(std::move(somebody_came)),
+      clock_(clock) {
   thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
 }
 
@@ -112,12 +117,16 @@ absl::Status SignalSampler::NotePace(const std::vector<MeasuredRun>& runs) {
   return absl::OkStatus();
 }
 
+bool SignalSampler::Alone() const { return locks_.AloneFor(clock_.Monotonic()) > kReportEvery; }
+
 absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<MeasuredRun>& runs) {
   if (connection_ == nullptr || connection_->broken()) {
     DUNLIN_ASSIGN_OR_RETURN(connection_,
                             sessions_.OpenForTask(kStatementTimeout, "public, pg_temp", stop));
   }
-  if (looks_ < kFirstLooks || runs.empty() || clock_.Monotonic() - looked_at_ >= kLockLookEvery) {
+  const bool was_alone = Alone();
+  if (looks_ < kFirstLooks || runs.empty() || was_alone ||
+      clock_.Monotonic() - looked_at_ >= kLockLookEvery) {
     if (looks_ < kFirstLooks) ++looks_;
     looked_at_ = clock_.Monotonic();
     DUNLIN_RETURN_IF_ERROR(locks_.Look(*connection_, looked_at_));
@@ -130,8 +139,9 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
   probe_.Note(took, !locks_.dunlin_works());
   slowdown_.Note(took, who.Bool(0, 0));
   // Somebody waits for the first report.
-  if (looks_ < kFirstLooks || clock_.Monotonic() - reported_at_ < kReportEvery)
-    return absl::OkStatus();
+  if (looks_ < kFirstLooks) return absl::OkStatus();
+  const bool somebody_came = was_alone && !Alone();
+  if (!somebody_came && clock_.Monotonic() - reported_at_ < kReportEvery) return absl::OkStatus();
   reported_at_ = asked_at;
   SignalReport report;
   locks_.Report(report.samples);
@@ -146,6 +156,7 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
     MutexLock lock(mutex_);
     if (duty_) report_ = std::move(report);
   }
+  if (somebody_came) somebody_came_();
   return NotePace(runs);
 }
 
@@ -174,10 +185,9 @@ void SignalSampler::Run(std::stop_token stop) {
       logged_at = clock_.Monotonic();
     }
     // While nothing runs there a look a second keeps what is normal.
-    const bool alone = locks_.AloneFor(clock_.Monotonic()) > kReportEvery;
     const absl::Duration tick = looks_ < kFirstLooks ? kTickBesideOthers
                                 : runs.empty()       ? kReportEvery
-                                : alone              ? kTick
+                                : Alone()            ? kTick
                                                      : kTickBesideOthers;
     const absl::Duration pause = ticked.ok() ? tick - (clock_.Monotonic() - began) : kRetry;
     clock_.SleepFor(std::max(pause, absl::Milliseconds(10)), stop);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,8 +30,10 @@ struct SignalReport {
 // a one-row read several times a second, everything once. Thread safety: any thread.
 class SignalSampler {
  public:
-  // References outlive it.
-  SignalSampler(std::string target, const SessionFactory& sessions, Clock& clock);
+  // References outlive it. `somebody_came`, on the sampler's thread: there is a report that a run
+  // at full speed cannot wait for.
+  SignalSampler(std::string target, const SessionFactory& sessions,
+                std::function<void()> somebody_came, Clock& clock);
   ~SignalSampler();
 
   // nullopt = not, or no longer, this agent's duty.
@@ -40,15 +43,17 @@ class SignalSampler {
 
  private:
   void Run(std::stop_token stop);
-  // One look; a report once a second.
+  // One look; a report once a second, and when somebody comes.
   absl::Status Tick(std::stop_token stop, const std::vector<MeasuredRun>& runs);
   void MeasureAll(const std::vector<MeasuredRun>& runs, std::vector<SignalSample>& samples);
   // So that people who have only SQL see why a run is slow.
+  bool Alone() const;
   absl::Status NotePace(const std::vector<MeasuredRun>& runs);
   void Forget();
 
   const std::string target_;
   const SessionFactory& sessions_;
+  const std::function<void()> somebody_came_;
   Clock& clock_;
 
   // Of the thread.

@@ -1,7 +1,9 @@
 #include "agent/control/coordinator_client.h"
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <grpcpp/server.h>
@@ -9,6 +11,9 @@
 #include <gtest/gtest.h>
 
 #include "dunlin/agent/v1/agent_service.grpc.pb.h"
+
+#include "agent/control/control_loop.h"
+#include "tests/testlib/process.h"
 
 namespace dunlin::agent {
 namespace {
@@ -27,6 +32,13 @@ class ScriptedCoordinator final : public pb::AgentService::Service {
 
   std::shared_ptr<grpc::Channel> channel() { return server_->InProcessChannel({}); }
 
+  grpc::Status RegisterAgent(grpc::ServerContext*, const pb::RegisterAgentRequest*,
+                             pb::RegisterAgentResponse* response) override {
+    response->set_agent_id("a");
+    response->mutable_heartbeat_interval_duration()->set_seconds(3600);
+    response->mutable_lease_duration()->set_seconds(36000);
+    return Answer();
+  }
   grpc::Status Heartbeat(grpc::ServerContext*, const pb::HeartbeatRequest*,
                          pb::HeartbeatResponse*) override {
     if (!silent) ++answered;
@@ -44,7 +56,7 @@ class ScriptedCoordinator final : public pb::AgentService::Service {
   }
 
   bool silent = false;
-  int answered = 0;
+  std::atomic<int> answered = 0;
   std::vector<std::string> request_ids;
 
  private:
@@ -89,6 +101,23 @@ TEST(CoordinatorClientTest, I6_AReportIsTriedAgainUnderTheSameRequestId) {
   EXPECT_EQ(coordinator.request_ids[0], coordinator.request_ids[2]);
   EXPECT_EQ(coordinator.request_ids[1], coordinator.request_ids[3]);
   EXPECT_NE(coordinator.request_ids[0], coordinator.request_ids[1]);
+}
+
+TEST(ControlLoopTest, WhatCannotWaitIsToldBeforeTheNextHeartbeatIsDue) {
+  ScriptedCoordinator coordinator;
+  CoordinatorClient client({coordinator.channel()});
+  const std::vector<std::unique_ptr<TargetMonitor>> monitors;
+  ControlLoop loop(
+      {.name = "agent"}, client, monitors, [](const auto&) {}, [](const auto&) {},
+      {.take = [](const std::string&) { return std::nullopt; }, .set_duties = [](const auto&) {}},
+      SystemClock());
+  std::jthread running([&loop](std::stop_token stop) { loop.Run(stop); });
+  const auto told = [&](int times) {
+    return testing::Eventually(absl::Seconds(30), [&] { return coordinator.answered == times; });
+  };
+  ASSERT_TRUE(told(1)) << "the first; the second is due in an hour";
+  loop.HeartbeatNow();
+  EXPECT_TRUE(told(2));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What one agent measures on its target, on a real server.
 #include "agent/signals/sampler.h"
 
+#include <atomic>
 #include <thread>
 
 #include "agent/signals/statements.h"
@@ -14,7 +15,8 @@ class SamplerTest : public AgentTest {
  protected:
   // The first report of an agent that was just given the duty.
   SignalReport FirstReport() {
-    SignalSampler sampler("app", *sessions_, SystemClock());
+    SignalSampler sampler(
+        "app", *sessions_, [] {}, SystemClock());
     sampler.SetDuty(std::vector<MeasuredRun>{});
     std::optional<SignalReport> report;
     EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
@@ -40,6 +42,38 @@ TEST_F(SamplerTest, AnApplicationIsSeenBeforeTheFirstReport) {
     }
   });
   for (int time = 0; time < 10; ++time) EXPECT_LT(FirstReport().alone, absl::Seconds(1));
+}
+
+TEST_F(SamplerTest, WhoeverComesIsToldAtOnceAndOnlyOnce) {
+  std::atomic<int> came = 0;
+  SignalSampler sampler(
+      "app", *sessions_, [&came] { ++came; }, SystemClock());
+  sampler.SetDuty(
+      std::vector<MeasuredRun>{MeasuredRun{.id = RunId("00000000-0000-0000-0000-000000000001")}});
+  std::optional<SignalReport> report;
+  const auto next_report = [&] {
+    return testing::Eventually(absl::Seconds(30), [&] {
+      report = sampler.Take();
+      return report.has_value();
+    });
+  };
+  ASSERT_TRUE(next_report());
+  ASSERT_EQ(report->alone, absl::InfiniteDuration());
+  const auto application = server_.Connect("app");
+  for (int time = 1; time <= 2; ++time) {
+    ASSERT_EQ(came, time - 1);
+    ASSERT_TRUE(application->Query("BEGIN").ok());
+    ASSERT_TRUE(application->Query("SELECT 1").ok());
+    EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return came == time; }));
+    report = sampler.Take();
+    ASSERT_TRUE(report.has_value()) << "who is woken finds what it is woken for";
+    EXPECT_LT(report->alone, absl::Seconds(1));
+    for (int more = 0; more < 2; ++more) ASSERT_TRUE(next_report());
+    EXPECT_EQ(came, time) << "it is still there";
+    ASSERT_TRUE(application->Query("ROLLBACK").ok());
+    do ASSERT_TRUE(next_report());
+    while (report->alone < absl::Seconds(2));
+  }
 }
 
 // Of a role that may see neither the state nor the statement of other roles' sessions.

@@ -313,9 +313,10 @@ int64_t AllocatedBytes() {
 
 TEST_F(WorkerTest, I10_AnAgentsMemoryDoesNotGrowWithTheBatchesDone) {
   MakeAndPlan(20'000);
-  definition_.limits.batch_time = absl::Microseconds(1);  // one row each
   const auto handle = Grant(shard_, 1);
-  std::jthread working([&] { Work(*handle); });
+  SizeMemory one_row_each(1);
+  ShardWorker worker(*handle, definition_, *sessions_, crashes_, one_row_each, {}, SystemClock());
+  std::jthread working([&] { worker.Run(); });
   const auto seq = [&] { return handle->TakeReport().checkpoint.value_or(Checkpoint{}).seq; };
   constexpr int64_t kWarmUp = 100, kBatches = 500;
   ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return seq() >= kWarmUp; }));
