@@ -24,6 +24,23 @@ constexpr double kAnotherMatter = 2;
 constexpr absl::Duration kShortest = absl::Microseconds(50);
 }  // namespace
 
+void BatchSizer::SetBatchTime(absl::Duration batch_time) {
+  if (batch_time == batch_time_) return;
+  const double longer = absl::FDivDuration(batch_time, batch_time_);
+  batch_time_ = batch_time;
+  // What did not pay was judged by another time.
+  left_.reset();
+  until_trial_ = 0;
+  if (longer > 1) return;
+  const double now = static_cast<double>(rows_);
+  const double want = mean_seconds_ > 0 ? Want() : now * longer;
+  if (want < now) GoTo(static_cast<int64_t>(want));
+}
+
+double BatchSizer::Want() const {
+  return mean_rows_ / mean_seconds_ * absl::ToDoubleSeconds(batch_time_);
+}
+
 void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
   if (rows <= 0) return;  // an empty range says nothing about rows
   const double seconds = absl::ToDoubleSeconds(std::max(duration, kShortest));
@@ -31,7 +48,7 @@ void BatchSizer::Committed(int64_t rows, absl::Duration duration) {
   mean_rows_ += weight * (static_cast<double>(rows) - mean_rows_);
   mean_seconds_ += weight * (seconds - mean_seconds_);
   ++batches_of_size_;
-  const double want = mean_rows_ / mean_seconds_ * absl::ToDoubleSeconds(batch_time_);
+  const double want = Want();
   const double now = static_cast<double>(rows_);
   if (want > now * (1 + kDeadBand)) {
     if (no_growth_batches_ > 0) {

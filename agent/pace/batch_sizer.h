@@ -31,7 +31,8 @@ class BatchSizer {
       : batch_time_(batch_time), rows_(std::clamp(first_rows, kMinRows, kMaxRows)) {}
 
   int64_t rows() const { return rows_; }
-  void set_batch_time(absl::Duration batch_time) { batch_time_ = batch_time; }
+  // A shorter one holds from the next batch on.
+  void SetBatchTime(absl::Duration batch_time);
   // After a committed batch of `rows` that took `duration`.
   void Committed(int64_t rows, absl::Duration duration);
   // After a statement or lock timeout, a deadlock, a serialization failure.
@@ -47,6 +48,7 @@ class BatchSizer {
   };
 
   void Shrink(int64_t divisor);
+  double Want() const;  // rows; something is measured
   void LastedTooLong(double want);
   void TakeBack();
   void GoTo(int64_t rows);

@@ -215,7 +215,7 @@ ShardWorker::Ended ShardWorker::CountAnew() {
 
 ShardWorker::Ended ShardWorker::WaitForPace() {
   const WorkLimits limits = handle_.limits();
-  sizer_.set_batch_time(limits.batch_time);
+  sizer_.SetBatchTime(limits.batch_time);
   if (handle_.RowsAllowed() == 0) {
     // The canary's share is used up: the next heartbeat brings the pause, or another share.
     return handle_.Wait(absl::Milliseconds(50)) ? Ended() : Ending();

@@ -120,6 +120,19 @@ TEST(BatchSizerTest, AFixedCostAboveTheBatchTimeLeavesNoCrawl) {
   EXPECT_LT(took, 3 * kFixed * batches) << "as long as nothing is gained by it";
 }
 
+TEST(BatchSizerTest, AShorterBatchTimeHoldsFromTheNextBatchOn) {
+  // The second time while it has just been found that smaller batches do not pay.
+  for (const absl::Duration fixed : {absl::ZeroDuration(), absl::Milliseconds(300)}) {
+    BatchSizer sizer(absl::Milliseconds(100));
+    const auto takes = [&](int64_t rows) { return fixed + absl::Microseconds(10) * rows; };
+    SettledRows(sizer, takes);
+    const int64_t before = sizer.rows();
+    sizer.SetBatchTime(absl::Milliseconds(2));
+    EXPECT_LT(sizer.rows(), before / 40);
+    EXPECT_GT(sizer.rows(), before / 400);
+  }
+}
+
 TEST(BatchSizerTest, RowsThatCostMoreMakeSmallerBatchesAndNoiseDoesNot) {
   std::mt19937_64 random(dunlin::testing::Seed());
   std::uniform_real_distribution<double> noise(0.5, 2);
