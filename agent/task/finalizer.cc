@@ -96,6 +96,8 @@ TaskResult RunFinalize(const TaskContext& context) {
   if (context.task.finish) {
     auto finished = connection.Execute(sql::kFinishRun, {context.run.id.value()});
     if (!finished.ok()) return Abandon(connection, ResultFromStatus(finished.status(), doing));
+    if (finished->rows_affected != 1)
+      return Abandon(connection, Mismatch("the ledger says that this run was ended otherwise"));
   }
   if (const absl::Status fault = DUNLIN_FAULT("agent.finalize.before_commit"); !fault.ok()) {
     return Abandon(connection, std::monostate{});

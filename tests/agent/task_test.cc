@@ -160,6 +160,15 @@ TEST_F(TaskTest, I2_FinalizeTakesWhatCoversAndOnlyWhenAllIsDone) {
   EXPECT_EQ(Text("SELECT outcome FROM dunlin.run"), "finished");
 }
 
+TEST_F(TaskTest, I6_FinalizeDoesNotTellOfAFinishThatTheLedgerDidNotTake) {
+  MakeAndPlan(kBigints);
+  Exec("UPDATE dunlin.run SET outcome = 'superseded'");
+  const TaskResult result = FinalizeAll();
+  ASSERT_TRUE(std::holds_alternative<Problem>(result));
+  EXPECT_EQ(std::get<Problem>(result).kind, Problem::Kind::kLedgerMismatch);
+  EXPECT_EQ(Text("SELECT outcome FROM dunlin.run"), "superseded");
+}
+
 TEST_F(TaskTest, I2_TheOldPlansTaskEpochIsFencedOff) {
   Exec(kBigints);
   UseCountUp();
