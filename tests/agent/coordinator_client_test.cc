@@ -1,7 +1,9 @@
 #include "agent/control/coordinator_client.h"
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,8 +42,16 @@ class ScriptedCoordinator final : public pb::AgentService::Service {
     return Answer();
   }
   grpc::Status Heartbeat(grpc::ServerContext*, const pb::HeartbeatRequest*,
-                         pb::HeartbeatResponse*) override {
+                         pb::HeartbeatResponse* response) override {
+    if (directs) *response = *directs;
+    if (answering) answering();
     if (!silent) ++answered;
+    return Answer();
+  }
+  grpc::Status AcquireLeases(grpc::ServerContext*, const pb::AcquireLeasesRequest*,
+                             pb::AcquireLeasesResponse* response) override {
+    if (grants) *response = *grants;
+    if (answering) answering();
     return Answer();
   }
   grpc::Status ReportSplit(grpc::ServerContext*, const pb::ReportSplitRequest* request,
@@ -58,6 +68,10 @@ class ScriptedCoordinator final : public pb::AgentService::Service {
   bool silent = false;
   std::atomic<int> answered = 0;
   std::vector<std::string> request_ids;
+  // What it answers, and what happens meanwhile. Set before the loop runs.
+  std::optional<pb::AcquireLeasesResponse> grants;
+  std::optional<pb::HeartbeatResponse> directs;
+  std::function<void()> answering;
 
  private:
   grpc::Status Answer() const {
@@ -118,6 +132,62 @@ TEST(ControlLoopTest, WhatCannotWaitIsToldBeforeTheNextHeartbeatIsDue) {
   ASSERT_TRUE(told(1)) << "the first; the second is due in an hour";
   loop.HeartbeatNow();
   EXPECT_TRUE(told(2));
+}
+
+// Time that passes while somebody waits for an answer.
+class ClockByHand final : public Clock {
+ public:
+  absl::Duration Monotonic() const override { return absl::Seconds(seconds.load()); }
+  void SleepFor(absl::Duration, std::stop_token) override {}
+  std::atomic<int> seconds = 1'000;
+};
+
+// The store counts a lease from when it answers, which is after it was asked: an agent that counted
+// from the answer could outlast it.
+TEST(ControlLoopTest, Trap16_AGrantAndARenewalCountFromBeforeTheyWereAskedFor) {
+  ClockByHand clock;
+  ScriptedCoordinator coordinator;
+  pb::Lease* granted = coordinator.grants.emplace().add_leases();
+  granted->set_lease_id("l");
+  granted->mutable_lease_duration()->set_seconds(100);
+  granted->mutable_shard();
+  pb::LeaseDirective* renewed = coordinator.directs.emplace().add_directives();
+  renewed->set_lease_id("l");
+  renewed->set_action(pb::LeaseDirective::ACTION_STOP);
+  renewed->mutable_lease_duration()->set_seconds(100);
+  coordinator.answering = [&clock] { clock.seconds += 60; };
+  CoordinatorClient client({coordinator.channel()});
+  Mutex mutex;
+  std::shared_ptr<LeaseHandle> handle;
+  bool valid_at_99 = false, valid_at_90 = false;
+  const std::vector<std::unique_ptr<TargetMonitor>> monitors;
+  ControlLoop loop(
+      {.name = "agent", .slots = 1}, client, monitors,
+      [&](const std::shared_ptr<LeaseHandle>& started) {
+        clock.seconds += 30;
+        valid_at_90 = started->Valid();
+        clock.seconds += 9;
+        valid_at_99 = started->Valid();
+        MutexLock lock(mutex);
+        handle = started;
+      },
+      [](const auto&) {},
+      {.take = [](const std::string&) { return std::nullopt; }, .set_duties = [](const auto&) {}},
+      clock);
+  std::jthread running([&loop](std::stop_token stop) { loop.Run(stop); });
+  const auto started = [&] {
+    MutexLock lock(mutex);
+    return handle;
+  };
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return started() != nullptr; }));
+  EXPECT_TRUE(valid_at_90);
+  EXPECT_FALSE(valid_at_99) << "a hundred seconds less a margin of one";
+  loop.HeartbeatNow();
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return started()->Draining(); }));
+  EXPECT_TRUE(started()->Valid());
+  clock.seconds += 39;
+  EXPECT_FALSE(started()->Valid());
+  loop.Finished(LeaseId("l"));
 }
 
 }  // namespace

@@ -71,6 +71,12 @@ TEST_F(LedgerTest, I1_TheTagOfACommitIsReadSinceARollbackAnswersSuccess) {
   EXPECT_TRUE(absl::IsAborted(checked)) << checked;
 }
 
+// Between the round trips of a batch an agent may be stopped, or its machine.
+TEST_F(LedgerTest, I12_RowsOfASessionThatDoesNotGoOnAreFreeAgainWithinASecond) {
+  const auto session = OpenFor(shard_, 1);
+  EXPECT_EQ(session->Query("SHOW idle_in_transaction_session_timeout")->Text(0, 0), "800ms");
+}
+
 TEST_F(LedgerTest, I1_WithoutAnAnswerToTheCommitTheOutcomeIsInDoubt) {
   Exec(
       "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
