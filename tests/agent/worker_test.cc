@@ -86,6 +86,40 @@ TEST_F(WorkerTest, I2_ASplitMovesTheUpperAndInsertsTheChildInOneTransaction) {
   EXPECT_TRUE(std::holds_alternative<FinalizeResult>(Task(TaskKind::kFinalize, 0, 2)));
 }
 
+TEST_F(WorkerTest, I2_ABatchThatWasPlannedAheadOfASplitEndsAtTheNewUpper) {
+  MakeAndPlan(20'000);
+  Exec(
+      "CREATE TABLE go (); CREATE FUNCTION wait_for_go() RETURNS trigger LANGUAGE plpgsql AS $$ "
+      "BEGIN WHILE NOT EXISTS (SELECT FROM go) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NULL; "
+      "END $$; CREATE TRIGGER wait_for_go BEFORE UPDATE ON items FOR EACH STATEMENT EXECUTE "
+      "FUNCTION wait_for_go()");
+  const auto handle = Grant(shard_, 1);
+  SizeMemory sizes(9'000);  // the second batch would end far behind the middle of what is left
+  ShardWorker worker(*handle, definition_, *sessions_, crashes_, sizes,
+                     {.split =
+                          [this](const SplitReport& split) {
+                            splits_.push_back(split);
+                            return true;
+                          },
+                      .quarantine = {}},
+                     SystemClock());
+  ShardOutcome outcome;
+  std::jthread working([&] { outcome = worker.Run(); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1;
+  })) << "the first batch is under way";
+  handle->RequestSplit();
+  Exec("INSERT INTO go DEFAULT VALUES");
+  working.join();
+  EXPECT_TRUE(outcome.done);
+  ASSERT_EQ(splits_.size(), 1u);
+  for (const LedgerShard& child : Shards()) {
+    if (child.id == shard_.id) continue;
+    EXPECT_TRUE(Work(child, 1).done);
+  }
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
 TEST_F(WorkerTest, AShardThatHasGrownSincePlanningSaysHowMuchIsLeftAndCanBeSplit) {
   MakeItems(300'000);
   Exec("DELETE FROM items WHERE id % 300 <> 0");
