@@ -305,5 +305,20 @@ TEST_F(QuarantineTest, ARunThatOnlySetRowsAsideChangedNothingAndMakesWay) {
   EXPECT_EQ(RowsNot(1), 0);
 }
 
+TEST_F(QuarantineTest, I1_ARunOfWhichOnlyRetriesChangedRowsDoesNotMakeWay) {
+  MakeAndPlan(30);
+  Exec("ALTER TABLE items ADD CONSTRAINT never CHECK (n = 0)");
+  ASSERT_FALSE(Work(shard_, 1).done);
+  Mend("never");
+  ASSERT_TRUE(Quarantine(true).rows.empty());
+  ASSERT_GT(Int("SELECT count(*) FROM items WHERE n = 1"), 0);
+  const int64_t shards = Int("SELECT count(*) FROM dunlin.shard");
+  UseCountUp("owner: payments\n");  // an edited file
+  TaskResult result = Task(TaskKind::kPreflight);
+  if (!std::holds_alternative<Problem>(result)) result = Task(TaskKind::kPlan);
+  EXPECT_TRUE(std::holds_alternative<Problem>(result)) << "those rows would be changed twice";
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin.shard"), shards);
+}
+
 }  // namespace
 }  // namespace dunlin::agent
