@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
@@ -31,11 +32,13 @@ constexpr size_t kToldOneByOne = 3;
 // What was asked for, and what is known of it.
 struct Question {
   pb::CheckGateRequest request;
-  std::vector<pb::GateResult> results;
+  std::vector<pb::GateResult> results;  // empty = nobody has answered yet
+  int round = 0;                        // in which that was
   bool open() const {
-    return std::all_of(results.begin(), results.end(), [](const pb::GateResult& result) {
-      return result.verdict() == pb::GateResult::VERDICT_OPEN;
-    });
+    return !results.empty() &&
+           std::all_of(results.begin(), results.end(), [](const pb::GateResult& result) {
+             return result.verdict() == pb::GateResult::VERDICT_OPEN;
+           });
   }
 };
 
@@ -91,27 +94,14 @@ class Gate {
         confirmed_within_(confirmed_within),
         questions_(std::move(questions)) {}
 
-  // Asks for all that is not open yet; again for a while where a target is being asked.
+  // Asks for all that is not open yet, and once nothing is shut for what was open in an earlier
+  // round: somebody may have undone it since.
   absl::Status Ask() {
-    Clock& clock = SystemClock();
-    const absl::Duration began = clock.Monotonic();
-    while (true) {
-      bool confirming = false;
-      for (Question& question : questions_) {
-        if (!question.results.empty() && question.open()) continue;
-        // What a target said since this began is fresh enough.
-        const absl::Duration within = confirmed_within_ + (clock.Monotonic() - began);
-        auto* asked = question.request.mutable_confirmed_within_duration();
-        asked->set_seconds(absl::ToInt64Seconds(within));
-        asked->set_nanos(static_cast<int>(absl::ToInt64Nanoseconds(within % absl::Seconds(1))));
-        DUNLIN_ASSIGN_OR_RETURN(question.results, client_.CheckGate(question.request));
-        for (const pb::GateResult& result : question.results)
-          confirming = confirming || result.confirming();
-      }
-      if (!confirming || clock.Monotonic() > began + kConfirmTimeout || Interrupted())
-        return absl::OkStatus();
-      clock.SleepFor(kConfirmPoll, {});
-    }
+    ++round_;
+    DUNLIN_RETURN_IF_ERROR(AskAbout([](const Question& question) { return !question.open(); }));
+    if (Code() != kDone) return absl::OkStatus();
+    return AskAbout(
+        [this](const Question& question) { return !question.open() || question.round != round_; });
   }
 
   int Code() const {
@@ -153,6 +143,31 @@ class Gate {
   }
 
  private:
+  // Again for a while where a target is being asked.
+  template <typename Which>
+  absl::Status AskAbout(Which which) {
+    Clock& clock = SystemClock();
+    const absl::Duration began = clock.Monotonic();
+    while (true) {
+      bool confirming = false;
+      for (Question& question : questions_) {
+        if (!which(question)) continue;
+        // What a target said since this began is fresh enough.
+        const absl::Duration within = confirmed_within_ + (clock.Monotonic() - began);
+        auto* asked = question.request.mutable_confirmed_within_duration();
+        asked->set_seconds(absl::ToInt64Seconds(within));
+        asked->set_nanos(static_cast<int>(absl::ToInt64Nanoseconds(within % absl::Seconds(1))));
+        DUNLIN_ASSIGN_OR_RETURN(question.results, client_.CheckGate(question.request));
+        question.round = round_;
+        for (const pb::GateResult& result : question.results)
+          confirming = confirming || result.confirming();
+      }
+      if (!confirming || clock.Monotonic() > began + kConfirmTimeout || Interrupted())
+        return absl::OkStatus();
+      clock.SleepFor(kConfirmPoll, {});
+    }
+  }
+
   template <typename Do>
   void ForEach(Do body) const {
     for (const Question& question : questions_) {
@@ -164,6 +179,11 @@ class Gate {
   };
   Counts Count() const {
     Counts counts;
+    for (const Question& question : questions_) {
+      if (!question.results.empty()) continue;
+      ++counts.all;
+      ++counts.shut;
+    }
     ForEach([&](const pb::GateResult& result) {
       ++counts.all;
       if (result.verdict() != pb::GateResult::VERDICT_OPEN) ++counts.shut;
@@ -202,6 +222,7 @@ class Gate {
   const GateOptions& options_;
   const absl::Duration confirmed_within_;
   std::vector<Question> questions_;
+  int round_ = 0;
   std::map<std::string, std::string> said_;
 };
 
@@ -218,6 +239,11 @@ int RunGate(const GlobalOptions& global, const GateOptions& options) {
   if (!within.ok()) return Complain(within.status());
   auto questions = MakeQuestions(options);
   if (!questions.ok()) return Complain(questions.status());
+  if (questions->empty()) {
+    return Complain(absl::InvalidArgumentError(
+        absl::StrCat("there is no migration in ", absl::StrJoin(options.migrations, ", "),
+                     ", so there is nothing to ask about; is it the right folder?")));
+  }
   const auto connection = Connect(global);
   if (!connection.ok()) return Complain(connection.status());
   Gate gate(*connection->client, global, options, *within, *std::move(questions));
@@ -234,6 +260,7 @@ int RunGate(const GlobalOptions& global, const GateOptions& options) {
     if (!options.wait || (!away && gate.Code() != kNotFinished)) break;
     if (clock.Monotonic() >= until) {
       std::cerr << "dunlin: waited " << HumanDuration(timeout) << ", as asked (--timeout)\n";
+      if (away) return Complain(asked);
       break;
     }
     if (Interrupted()) return kInterrupted;

@@ -86,10 +86,7 @@ class StepCheck {
         return false;
       }
       relation_ = *std::move(described);
-      DUNLIN_RETURN_IF_ERROR(connection_
-                                 .Query("SELECT set_config('search_path', $1, false)",
-                                        {SearchPathFor(relation_->schema_sql)})
-                                 .status());
+      DUNLIN_RETURN_IF_ERROR(connection_.Set("search_path", SearchPathFor(relation_->schema_sql)));
       sql = StepSql::Make(step_, *relation_, declared_, parameters_);
     }
     if (!sql.ok()) {

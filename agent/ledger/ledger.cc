@@ -22,9 +22,6 @@ namespace {
 constexpr absl::Duration kClaimLockTimeout = absl::Milliseconds(500);
 constexpr absl::Duration kClaimWait = absl::Seconds(10);
 
-const pg::Statement kSetClaimLockTimeout{"d_claim_lock_timeout",
-                                         "SELECT set_config('lock_timeout', $1, false)"};
-
 // 01000 "canceling wait for synchronous replication" while it committed. Of that command alone:
 // plain warnings, as a trigger or a login may raise them, have the same SQLSTATE.
 bool DurableHereOnly(const pg::Result& committed) {
@@ -164,9 +161,8 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
   // Statement by statement, each its own transaction: the claim commits alone, with
   // synchronous_commit on.
   const auto set_lock_timeout = [&](absl::Duration timeout) {
-    return connection
-        .Execute(kSetClaimLockTimeout, {absl::StrCat(absl::ToInt64Milliseconds(timeout))}, options)
-        .status();
+    return connection.Set("lock_timeout", absl::StrCat(absl::ToInt64Milliseconds(timeout)),
+                          options);
   };
   DUNLIN_RETURN_IF_ERROR(set_lock_timeout(kClaimLockTimeout));
   DUNLIN_ASSIGN_OR_RETURN(const std::optional<pg::Result> instead,
@@ -179,7 +175,10 @@ absl::StatusOr<std::variant<ClaimedShard, Problem>> ClaimShard(
   }
   if (!result.ok()) return result.status();
   DUNLIN_RETURN_IF_ERROR(set_lock_timeout(RowLockTimeout()));
-  if (result->rows.empty()) {
+  // A claim that waited may have looked at the run before it waited; this looks behind it.
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result open,
+                          connection.Execute(sql::kRunIsOpen, {run.id.value()}, options));
+  if (result->rows.empty() || !open.Bool(0, 0)) {
     DUNLIN_ASSIGN_OR_RETURN(Problem problem, WhyNotClaimed(connection, run, shard));
     return std::variant<ClaimedShard, Problem>(std::move(problem));
   }

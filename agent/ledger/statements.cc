@@ -189,11 +189,15 @@ FOR UPDATE)sql"};
 const pg::Statement kLockShardsOfRun{"d_lock_shards_of_run", R"sql(
 SELECT id FROM dunlin.shard WHERE run = $1::uuid FOR UPDATE)sql"};
 
-// A batch that only set a row aside changed nothing.
+// A batch that only set a row aside changed nothing; a run whose shards were dropped (forget) did.
 const pg::Statement kAnyBatchOfRun{"d_any_batch_of_run", R"sql(
 SELECT EXISTS (
   SELECT 1 FROM dunlin.shard s WHERE s.run = $1::uuid AND s.seq > (
-    SELECT count(*) FROM dunlin.quarantine q WHERE q.shard = s.id AND q.state <> 'done')))sql"};
+    SELECT count(*) FROM dunlin.quarantine q WHERE q.shard = s.id AND q.state <> 'done'))
+  OR EXISTS (SELECT 1 FROM dunlin.run r WHERE r.id = $1::uuid AND r.rows_done > 0))sql"};
+
+const pg::Statement kLeftOutOfShard{"d_left_out_of_shard", R"sql(
+SELECT q.lower, q.key FROM dunlin.quarantine q WHERE q.shard = $1::uuid AND q.state <> 'done' ORDER BY q.seq)sql"};
 
 const pg::Statement kDropShardsOfRun{"d_drop_shards_of_run", R"sql(
 DELETE FROM dunlin.shard WHERE run = $1::uuid)sql"};
@@ -294,6 +298,12 @@ WHERE s.id = $1::uuid AND r.id = s.run AND r.id = $3::uuid AND r.digest = $4
   AND s.relation IS NOT DISTINCT FROM $5::text
   AND s.lower IS NOT DISTINCT FROM $6::text[] AND s.upper IS NOT DISTINCT FROM $7::text[]
 RETURNING s.lower, s.upper, s.cursor, s.seq, s.done, s.rows_done, s.rows_changed, s.rows_total, s.collations)sql"};
+
+// What ends a run changes its row and locks its shards in one transaction: a claim that waited for
+// such a lock was granted by the run as it was before (EvalPlanQual reads only the locked row
+// anew).
+const pg::Statement kRunIsOpen{"d_run_is_open", R"sql(
+SELECT EXISTS (SELECT 1 FROM dunlin.run r WHERE r.id = $1::uuid AND r.outcome IS NULL))sql"};
 
 const pg::Statement kShardState{"d_shard_state", R"sql(
 SELECT s.epoch FROM dunlin.shard s JOIN dunlin.run r ON r.id = s.run

@@ -38,7 +38,9 @@ extern const pg::Statement kOtherRunOfName;  // name, id → id, batches; locks 
 extern const pg::Statement kFenceOffShards;  // run
 extern const pg::Statement kOpenRunOfName;   // name → id; locks it
 extern const pg::Statement kLockShardsOfRun;
-extern const pg::Statement kAnyBatchOfRun;  // run → whether a batch changed anything
+extern const pg::Statement kAnyBatchOfRun;   // run → whether a batch changed anything
+extern const pg::Statement kLeftOutOfShard;  // shard → (lower, key] of what is set aside
+extern const pg::Statement kRunIsOpen;       // run → whether nothing has ended it
 extern const pg::Statement kDropShardsOfRun;
 extern const pg::Statement kDropQuarantineOfRun;
 extern const pg::Statement kSupersedeRun, kBaselineRun, kUndoRun, kLeftByUndo, kForget, kNoteLeft,

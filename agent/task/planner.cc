@@ -87,38 +87,53 @@ absl::StatusOr<Plan> MakePlan(const TaskContext& context, pg::Connection& connec
   return plan;
 }
 
-// An undo works where the run that it takes back has: its shards, as far as they came. What they
-// did not reach has nothing to do, and is there so that the shards cover the key space (I2).
+// What an undo does of a former shard: (from, to], but for rows that were set aside and so never
+// changed. Those, as what the shard did not reach, have nothing to do: they are there so that the
+// shards cover the key space (I2).
+absl::Status PlanPartsOfUndo(pg::Connection& connection, const LedgerShard& former,
+                             PlannedShard part, Plan& plan) {
+  const auto add = [&](const OptionalKey& to, bool nothing_to_do) {
+    if (to == part.lower) return;
+    part.upper = to;
+    part.nothing_to_do = nothing_to_do;
+    part.rows_total = nothing_to_do ? 0 : former.checkpoint.rows_done;
+    plan.shards.push_back(part);
+    part.lower = to;
+  };
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result left_out,
+                          connection.Execute(sql::kLeftOutOfShard, {former.id.value()}));
+  for (const std::vector<pg::Value>& row : left_out.rows) {
+    DUNLIN_ASSIGN_OR_RETURN(const OptionalKey before, DecodeKey(row[0]));
+    DUNLIN_ASSIGN_OR_RETURN(const OptionalKey key, DecodeKey(row[1]));
+    add(before, false);
+    add(key, true);
+  }
+  if (former.checkpoint.cursor) {
+    add(former.checkpoint.cursor, false);
+    plan.rows_total += former.checkpoint.rows_done;
+  }
+  if (!former.done || !former.checkpoint.cursor) add(former.upper, true);
+  return absl::OkStatus();
+}
+
+// An undo works where the run that it takes back has: its shards, as far as they came.
 absl::StatusOr<Plan> PlanUndo(const TaskContext& context, pg::Connection& connection,
                               const StepDefinition& step) {
   Plan plan;
   DUNLIN_ASSIGN_OR_RETURN(const std::vector<LedgerShard> done,
                           ListLedgerShards(connection, context.run.follows, step.undoes_step));
   for (const LedgerShard& shard : done) {
-    const OptionalKey& cursor = shard.checkpoint.cursor;
     if (step.is_once()) {
       if (shard.done) plan.shards.push_back({});
       continue;
     }
     DUNLIN_ASSIGN_OR_RETURN(const Relation relation,
                             DescribeRelation(connection, shard.relation, step.key));
-    PlannedShard part{.relation = shard.relation,
-                      .lower = shard.lower,
-                      .upper = shard.upper,
-                      .collations = relation.collation_versions};
-    const bool partly = cursor && !shard.done;
-    if (cursor) {
-      part.upper = cursor;
-      part.rows_total = shard.checkpoint.rows_done;
-      plan.rows_total += part.rows_total;
-      plan.shards.push_back(part);
-    }
-    if (cursor && !partly) continue;
-    if (cursor) part.lower = cursor;
-    part.upper = shard.upper;
-    part.rows_total = 0;
-    part.nothing_to_do = true;
-    plan.shards.push_back(part);
+    DUNLIN_RETURN_IF_ERROR(PlanPartsOfUndo(connection, shard,
+                                           {.relation = shard.relation,
+                                            .lower = shard.lower,
+                                            .collations = relation.collation_versions},
+                                           plan));
   }
   return plan;
 }

@@ -57,8 +57,7 @@ absl::Status CheckStep(const TaskContext& context, pg::Connection& connection, i
     statements = sql.AllStatements();
     search_path = SearchPathFor(relation.schema_sql);
   }
-  DUNLIN_RETURN_IF_ERROR(
-      connection.Query("SELECT set_config('search_path', $1, false)", {search_path}).status());
+  DUNLIN_RETURN_IF_ERROR(connection.Set("search_path", search_path));
   for (const pg::Statement& statement : statements) {
     const absl::StatusOr<pg::Result> described = connection.Describe(
         {.name = "", .sql = statement.sql, .parameter_types = statement.parameter_types});

@@ -64,10 +64,7 @@ absl::StatusOr<int64_t> Verify(const TaskContext& context, pg::Connection& conne
   const std::vector<std::string> declared = DeclaredParameters(context.definition);
   const std::string table = context.task.shard ? context.task.shard->relation : step.table;
   DUNLIN_ASSIGN_OR_RETURN(const Relation relation, DescribeTable(connection, table, step.key));
-  DUNLIN_RETURN_IF_ERROR(connection
-                             .Query("SELECT set_config('search_path', $1, false)",
-                                    {SearchPathFor(relation.schema_sql)})
-                             .status());
+  DUNLIN_RETURN_IF_ERROR(connection.Set("search_path", SearchPathFor(relation.schema_sql)));
   DUNLIN_ASSIGN_OR_RETURN(const StepSql sql, StepSql::Make(step, relation, declared, parameters));
   if (context.task.shard && sql.verify_range() != nullptr) {
     return SumOverRange(context, connection, sql, *context.task.shard, options);

@@ -102,7 +102,10 @@ struct Connection::Impl {
   std::vector<std::string> notices;             // since they were last taken
   std::vector<std::string> notices_of_command;  // of the one in work
   CallWatch* watch = nullptr;
-  // Behind a pooler: the settings of a transaction, as its first statement. Empty = not pooled.
+  // Behind a pooler: the settings of a transaction, and as its first statement, with what Require()
+  // asks for. Empty = not pooled.
+  std::vector<std::pair<std::string, std::string>> pooled_settings;
+  std::string required;
   std::string transaction_settings;
   absl::Status first_error;
   // Of Send(), so far.
@@ -183,15 +186,14 @@ struct Connection::Impl {
     if (transaction_settings.empty() || SqlStateOf(status) != "22012") return status;
     return Lost(absl::StatusCode::kUnavailable, "leads to another server than before");
   }
-  // The settings of a transaction, all in one statement.
-  std::string SettingsSql(const std::vector<std::pair<std::string, std::string>>& settings) const {
+  void MakeTransactionSettings() {
     const auto quoted = [this](const std::string& text) { return Literal(text); };
     std::string sql = "SELECT ";
-    for (const auto& [name, value] : settings) {
+    for (const auto& [name, value] : pooled_settings) {
       absl::StrAppend(&sql, sql.size() > 7 ? ", " : "", "pg_catalog.set_config(", quoted(name),
                       ", ", quoted(value), ", true)");
     }
-    return sql;
+    transaction_settings = absl::StrCat(sql, required);
   }
 
   // One command whose answer is awaited apart: Enter, PQsend…, End, then TakeReceived.
@@ -390,7 +392,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Connect(const Secret& ds
                [&](const auto& setting) { return KnownSetting(setting.first, version); });
   if (options.pooled) {
     settings.emplace_back("application_name", options.application_name);
-    connection->impl_->transaction_settings = connection->impl_->SettingsSql(settings);
+    connection->impl_->pooled_settings = std::move(settings);
+    connection->impl_->MakeTransactionSettings();
   } else {
     DUNLIN_RETURN_IF_ERROR(connection->SetUp(settings, options.connect_timeout, stop));
   }
@@ -695,7 +698,25 @@ absl::StatusOr<std::optional<Result>> Connection::Receive(absl::Duration timeout
 
 void Connection::Require(absl::string_view condition_sql) {
   if (impl_->transaction_settings.empty()) return;
-  absl::StrAppend(&impl_->transaction_settings, ", 1 / (", condition_sql, ")::int");
+  absl::StrAppend(&impl_->required, ", 1 / (", condition_sql, ")::int");
+  impl_->MakeTransactionSettings();
+}
+
+absl::Status Connection::Set(absl::string_view name, const std::string& value,
+                             const CallOptions& options) {
+  Impl& c = *impl_;
+  if (c.transaction_settings.empty()) {
+    return Query("SELECT set_config($1, $2, false)", {std::string(name), value}, options).status();
+  }
+  const auto known = std::find_if(c.pooled_settings.begin(), c.pooled_settings.end(),
+                                  [&](const auto& setting) { return setting.first == name; });
+  if (known == c.pooled_settings.end()) {
+    c.pooled_settings.emplace_back(name, value);
+  } else {
+    known->second = value;
+  }
+  c.MakeTransactionSettings();
+  return absl::OkStatus();
 }
 
 std::vector<std::string> Connection::TakeNoticeSqlStates() {

@@ -116,6 +116,11 @@ class Connection {
   // nullopt: not answered within `timeout`; call again.
   absl::StatusOr<std::optional<Result>> Receive(absl::Duration timeout);
 
+  // A setting from now on, whatever it was at the start. Behind a pooler of each transaction, for
+  // it alone: what a session keeps there, an application finds. Not in a transaction.
+  absl::Status Set(absl::string_view name, const std::string& value,
+                   const CallOptions& options = {});
+
   // Behind a pooler the server may change between two transactions: from now on each holds this
   // condition (SQL), or does nothing and the connection counts as lost. Elsewhere a connection ends
   // with its server, and this does nothing.

@@ -16,11 +16,12 @@ RunStepDecision Phase(FinalizePhase phase) {
 }
 
 RunStepDecision WhilePending(const RunFacts& facts) {
+  // Also behind its preflight: that may have waited for as long.
+  if (!facts.waits_for.empty()) return {.kind = Kind::kShowWaiting};
   if (facts.preflight_passed) {
     return Change(facts.planned_steps > 0 || facts.reconcile_due ? RunState::kRunning
                                                                  : RunState::kPlanning);
   }
-  if (!facts.waits_for.empty()) return {.kind = Kind::kShowWaiting};
   if (!facts.task_open) return Create(facts.baseline ? TaskKind::kBaseline : TaskKind::kPreflight);
   return {};
 }

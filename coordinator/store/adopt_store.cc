@@ -160,7 +160,8 @@ absl::Status Learn(Transaction& tx, const Adoption& adoption,
                 absl::StrCat(seen.task_epoch()),
                 absl::StrCat(seen.rows_left()),
                 seen.forgotten() ? "true" : "false",
-                absl::StrCat(seen.rows_total())}));
+                absl::StrCat(seen.rows_total()),
+                state != RunState::kPaused || seen.rows_changed() > 0 ? "true" : "false"}));
   if (inserted.rows.empty()) return absl::OkStatus();  // by an earlier try
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, seen.run_id()));
   RunEditor::EventText event = adoption.Event("run_adopted");

@@ -224,6 +224,7 @@ absl::StatusOr<pb::RetryQuarantinedRowsResponse> Store::RetryQuarantinedRows(
       request, [&](Transaction& tx, pb::RetryQuarantinedRowsResponse& response) -> absl::Status {
         DUNLIN_ASSIGN_OR_RETURN(const std::string id, ResolveRun(tx, request.run()));
         DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, id));
+        DUNLIN_RETURN_IF_ERROR(MayResume(tx, run));
         DUNLIN_ASSIGN_OR_RETURN(const int64_t rows, CountSetAside(tx, run));
         if (rows == 0) return NothingQuarantined(run);
         ++run.retries_asked;
@@ -250,6 +251,7 @@ absl::StatusOr<pb::AcceptQuarantinedRowsResponse> Store::AcceptQuarantinedRows(
       request, [&](Transaction& tx, pb::AcceptQuarantinedRowsResponse& response) -> absl::Status {
         DUNLIN_ASSIGN_OR_RETURN(const std::string id, ResolveRun(tx, request.run()));
         DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, id));
+        DUNLIN_RETURN_IF_ERROR(MayResume(tx, run));
         DUNLIN_ASSIGN_OR_RETURN(const int64_t rows, CountSetAside(tx, run));
         if (rows == 0) return NothingQuarantined(run);
         DUNLIN_RETURN_IF_ERROR(

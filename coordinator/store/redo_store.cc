@@ -19,7 +19,7 @@ absl::Status RefuseTwice(const RunEditor& run) {
           run.migration,
           run.kind == RunKind::kBaseline ? " is recorded as done elsewhere on "
           : run.kind == RunKind::kUndo   ? " was not undone completely on "
-                                         : " has changed rows on ",
+                                         : " has changed rows, or may have, on ",
           run.target,
           ", and its file does not say `idempotent: true`: doing it again would apply it to those "
           "rows a second time. If that is what you want: dunlin redo ",

@@ -235,7 +235,7 @@ absl::StatusOr<RunFacts> RunEditor::ReadFacts() {
     for (const StepDefinition& part : parsed->steps)
       facts.has_verify = facts.has_verify || part.verify.has_value();
   }
-  if (state == RunState::kPending && !preflight_passed) {
+  if (state == RunState::kPending) {
     DUNLIN_ASSIGN_OR_RETURN(const Definition* parsed, definition());
     DUNLIN_ASSIGN_OR_RETURN(const RunWait wait, kind != RunKind::kApply
                                                     ? WaitForAgent(*tx_, target)
@@ -285,6 +285,9 @@ absl::Status RunEditor::Apply(const RunStepDecision& decision, const RunFacts& f
       return absl::OkStatus();
     case Kind::kShowWaiting:
       again = false;
+      // When the wait is over the target is looked at anew.
+      preflight_passed = false;
+      DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kDropOpenTasks, {id}));
       return SetReason(facts.waits_for);
     case Kind::kChangeState:
       if (state == RunState::kPending) reason.clear();

@@ -114,14 +114,16 @@ WITH RECURSIVE chain(name, n) AS (
   UNION ALL
   SELECT s.migration, c.n + 1 FROM chain c JOIN dunlin_store.run s
     ON s.supersedes = c.name AND s.target = $2 AND NOT s.void WHERE c.n < 100)
-SELECT r.id, r.migration, r.state, r.kind FROM chain c JOIN dunlin_store.run r
+SELECT r.id, r.migration, r.state, r.kind, r.reconcile_due FROM chain c JOIN dunlin_store.run r
   ON r.migration = c.name AND r.target = $2 AND NOT r.void
 ORDER BY c.n DESC, r.created_at DESC LIMIT 1)sql"};
-// The first run of an earlier place on the same target that is not FINISHED: the newest of its
-// migration, and nothing stands in for it.
+// The first run of an earlier place on the same target that is not FINISHED, or of which a failover
+// may have taken the end: the newest of its migration, and nothing stands in for it.
 const S kEarlierUnfinished{"s_earlier_unfinished", R"sql(
-SELECT e.migration, e.state, e.kind FROM dunlin_store.run r JOIN dunlin_store.run e ON e.target = r.target
-WHERE r.id = $1::uuid AND (e.place, e.migration) < (r.place, r.migration) AND (e.state <> 'FINISHED' OR e.kind = 'undo') AND NOT e.void
+SELECT e.migration, e.state, e.kind, e.reconcile_due
+FROM dunlin_store.run r JOIN dunlin_store.run e ON e.target = r.target
+WHERE r.id = $1::uuid AND (e.place, e.migration) < (r.place, r.migration)
+  AND (e.state <> 'FINISHED' OR e.kind = 'undo' OR e.reconcile_due) AND NOT e.void
   AND e.migration <> r.migration
   AND NOT EXISTS (SELECT 1 FROM dunlin_store.run n WHERE n.migration = e.migration AND n.target = e.target
                     AND NOT n.void AND n.created_at > e.created_at)
@@ -181,7 +183,7 @@ const S kAllRunsOfTarget{"s_all_runs_of_target",
 const S kInsertAdoptedRun{"s_insert_adopted_run", R"sql(
 INSERT INTO dunlin_store.run (id, migration, target, digest, definition, parameters, state, operator_name, steps,
   concurrency_limit, rows_per_second, batch_time_ms, pause_ms, place, supersedes, critical, kind, follows, note,
-  created_at, started_at, finished_at, task_epoch, rows_left, forgotten_at, rows_total, reconcile_due)
+  created_at, started_at, finished_at, task_epoch, rows_left, forgotten_at, rows_total, reconcile_due, changed_before)
 VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, $7, $8, $9::int, $10::int, $11::bigint, $12::bigint,
   $13::bigint,
   coalesce((SELECT o.place FROM dunlin_store.run o WHERE o.migration = $14 AND o.target = $3 LIMIT 1),
@@ -189,7 +191,8 @@ VALUES ($1::uuid, $2, $3, $4, decode($5, 'hex'), $6::jsonb, $7, $8, $9::int, $10
   $14, $15::boolean, $16, (SELECT f.id FROM dunlin_store.run f WHERE f.id::text = $17), $18,
   $19::timestamptz, $19::timestamptz,
   CASE WHEN $7 <> 'PAUSED' THEN clock_timestamp() - $20::double precision * interval '1 second' END,
-  $21::bigint, $22::bigint, CASE WHEN $23::boolean THEN clock_timestamp() END, $24::bigint, $7 = 'PAUSED')
+  $21::bigint, $22::bigint, CASE WHEN $23::boolean THEN clock_timestamp() END, $24::bigint, $7 = 'PAUSED',
+  $25::boolean)
 ON CONFLICT DO NOTHING RETURNING id)sql"};
 const S kMarkVoid{"s_mark_void", "UPDATE dunlin_store.run SET void = true WHERE id = $1::uuid"};
 const S kMarkConfirmed{"s_mark_confirmed", R"sql(
@@ -213,9 +216,11 @@ const S kRowsDone{
     "s_rows_done",
     "SELECT coalesce(sum(rows_done), 0)::bigint FROM dunlin_store.shard WHERE run = $1::uuid"};
 // A batch that only set a row aside changed nothing.
+// Also when nobody has told, and nobody can know but the ledger.
 const S kAnyBatchCommitted{"s_any_batch_committed", R"sql(
-SELECT EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = $1::uuid AND s.seq > (
-  SELECT count(*) FROM dunlin_store.quarantine q WHERE q.shard = s.id)))sql"};
+SELECT EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND (s.unreported OR s.seq > (
+  SELECT count(*) FROM dunlin_store.quarantine q WHERE q.shard = s.id))) OR r.changed_before
+FROM dunlin_store.run r WHERE r.id = $1::uuid)sql"};
 const S kLockName{"s_lock_name",
                   "SELECT pg_advisory_xact_lock(hashtextextended($1, 7305809122113403))"};
 const S kForgiveShards{"s_forgive_shards", R"sql(
@@ -592,13 +597,14 @@ WHERE r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING', 'PAUSING', 'CA
    OR (r.state = 'FINISHED' AND r.reconcile_due)
 ORDER BY r.state = 'FINISHED', r.id LIMIT 1000)sql"};
 const S kExpireShards{"s_expire_shards", R"sql(
-UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint
+UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint, unreported = true
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND expires_at <= clock_timestamp() RETURNING id, agent)sql"};
 const S kExpireTasks{"s_expire_tasks", R"sql(
 UPDATE dunlin_store.task SET lease_id = NULL, waiting = ''
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND expires_at <= clock_timestamp() RETURNING kind)sql"};
 const S kRevokeShards{"s_revoke_shards", R"sql(
-UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint, not_before = '-infinity'
+UPDATE dunlin_store.shard SET lease_id = NULL, waiting = '', revision = $2::bigint, not_before = '-infinity',
+  unreported = true
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($3 = '' OR lease_id::text = $3) RETURNING id)sql"};
 const S kRevokeTasks{"s_revoke_tasks", R"sql(
 UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', not_before = '-infinity'

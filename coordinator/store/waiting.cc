@@ -16,14 +16,20 @@ bool PassesByItself(const std::string& state) {
   return state != "PAUSED" && state != "FAILED" && state != "CANCELLED";
 }
 
-// `state` and `kind`: of the run that is waited for.
-RunWait WaitFor(const std::string& name, const std::string& state, const std::string& kind) {
+// `state` and `kind`: of the run that is waited for; `read_again`: its target has failed over.
+RunWait WaitFor(const std::string& name, const std::string& state, const std::string& kind,
+                bool read_again) {
   if (kind == "undo") {
     return {.sentence = absl::StrCat("waits for ", name, ", which ",
                                      state == "FINISHED" ? "was undone" : "is being undone",
                                      "; to run it again: dunlin redo ", name,
                                      "; or give what replaces it `supersedes: ", name, "`"),
             .needs_person = true};
+  }
+  if (state == "FINISHED" && read_again) {
+    return {.sentence = absl::StrCat("waits for ", name,
+                                     ", which was FINISHED before its target failed over; its "
+                                     "record there is read again")};
   }
   if (PassesByItself(state))
     return {.sentence = absl::StrCat("waits for ", name, ", which is ", state)};
@@ -41,8 +47,8 @@ absl::StatusOr<RunWait> WaitForDependencies(Transaction& tx, const std::string& 
                          absl::StrCat("waits for ", dependency, ", which was never started on ",
                                       target, "; start it: dunlin up")};
     }
-    if (found.Text(0, 2) != "FINISHED" || found.Text(0, 3) == "undo")
-      return WaitFor(found.Text(0, 1), found.Text(0, 2), found.Text(0, 3));
+    if (found.Text(0, 2) != "FINISHED" || found.Text(0, 3) == "undo" || found.Bool(0, 4))
+      return WaitFor(found.Text(0, 1), found.Text(0, 2), found.Text(0, 3), found.Bool(0, 4));
   }
   return RunWait();
 }
@@ -73,7 +79,8 @@ absl::StatusOr<RunWait> WhatRunWaitsFor(Transaction& tx, const std::string& run_
   } else {
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result earlier, tx.Query(sql::kEarlierUnfinished, {run_id}));
     if (!earlier.rows.empty()) {
-      wait = WaitFor(earlier.Text(0, 0), earlier.Text(0, 1), earlier.Text(0, 2));
+      wait =
+          WaitFor(earlier.Text(0, 0), earlier.Text(0, 1), earlier.Text(0, 2), earlier.Bool(0, 3));
       absl::StrAppend(
           &wait.sentence,
           " (runs begin in version order; `depends_on: []` in the file says otherwise)");

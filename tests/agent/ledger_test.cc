@@ -413,6 +413,27 @@ TEST_F(Budget, I12_AllStatementsOfABatchTogetherStayBelowTheBudget) {
   EXPECT_EQ(RowsNot(0), 0);
 }
 
+TEST_F(Budget, AListOfLocksIsTakenBeforeAnythingIsChanged) {
+  MakeItems(100);
+  UseFile(
+      "description: x\ntable: items\nlock:\n"
+      "  - SELECT 1 FROM items WHERE :batch ORDER BY id FOR UPDATE\n"
+      "batch: UPDATE items SET n = n + 1 WHERE :batch\n");
+  const LedgerShard shard = PlanOneShard();
+  Claimed claimed = ClaimAndPrepare(shard, 1);
+  ASSERT_TRUE(claimed.connection->Query("BEGIN").ok());
+  const KeyText upper({"50"});
+  const BoundStatement& first = *claimed.sql->BatchStatements(std::nullopt, upper).front();
+  const pg::Command command = claimed.sql->Bind(first, std::nullopt, OptionalKey(upper));
+  ASSERT_TRUE(claimed.connection->Execute(command.statement, command.parameters).ok());
+  EXPECT_EQ(claimed.connection->Query("SELECT max(n) FROM items")->Int(0, 0), 0);
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("SET lock_timeout = '200ms'").ok());
+  EXPECT_EQ(pg::SqlStateOf(application->Query("UPDATE items SET n = 7 WHERE id = 10").status()),
+            "55P03");
+  EXPECT_TRUE(application->Query("UPDATE items SET n = 7 WHERE id = 60").ok());
+}
+
 // Cycles that are certain: the application holds the last row of a batch, which holds the first and
 // waits for the last, and then the application asks for the first. Each ends with the batch.
 TEST_F(Budget, I12_AThousandConflictsAndTheApplicationIsNeverTheVictimOfADeadlock) {
@@ -481,6 +502,36 @@ TEST_F(OffByDefault, I4_DoneIsDurableWhateverTheServersDefault) {
   server_.CrashAndRestart();
   EXPECT_EQ(Text("SELECT done::text FROM dunlin.shard"), "true");
   EXPECT_EQ(RowsNot(1), 0);
+}
+
+// Keys travel as text: a server that writes them otherwise, or short of their last digits, may not
+// move an end of a shard.
+class OddDefaults : public AgentTest {
+ protected:
+  OddDefaults()
+      : AgentTest({"extra_float_digits=-15", "DateStyle=SQL,DMY", "TimeZone=America/St_Johns",
+                   "IntervalStyle=sql_standard", "bytea_output=escape",
+                   "default_transaction_isolation=serializable"}) {}
+};
+
+TEST_F(OddDefaults, I1_KeysOfEachTypeAreWhatTheyAre) {
+  for (const char* key :
+       {"g / 3.0::double precision", "g / 3.0::real",
+        "'2020-02-01 00:00+00'::timestamptz + g * interval '31 hours 7.25 seconds'",
+        "decode(lpad(to_hex(g * 7919), 8, '0'), 'hex')", "make_interval(hours => g, secs => g / 7)",
+        "'2020-01-01'::date + g"}) {
+    Exec(
+        absl::StrCat("DROP SCHEMA IF EXISTS dunlin CASCADE; DROP TABLE IF EXISTS items; "
+                     "CREATE TABLE items AS SELECT ",
+                     key,
+                     " AS id, 0 AS n FROM generate_series(1, 700) g; ALTER TABLE items ADD PRIMARY "
+                     "KEY (id), ALTER n SET NOT NULL; ANALYZE items"));
+    run_.id = RunId(MakeUuid());
+    task_epoch_ = 0;
+    UseCountUp();
+    for (const LedgerShard& shard : PlanRun()) EXPECT_TRUE(Work(shard, 1).done) << key;
+    EXPECT_EQ(RowsNot(1), 0) << key;
+  }
 }
 
 class Relaxed : public AgentTest {

@@ -62,6 +62,18 @@ TEST_F(OutcomeTest, ARedoTakesTheFormersPlaceInTheTransactionThatInsertsIt) {
               HasSubstr("is finished since"));
 }
 
+// A store that was restored from before the run does not know it; the ledger must.
+TEST_F(OutcomeTest, I1_ARunWhoseShardsWereDroppedDoesNotMakeWay) {
+  Finish();
+  RunTargetTask(
+      {.id = "x", .target = "app", .store_id = run_.store_id, .request = ForgetRun{.run = run_.id}},
+      *sessions_, {});
+  ASSERT_EQ(Int("SELECT count(*) FROM dunlin.shard"), 0);
+  const RunId former = NewRun();
+  EXPECT_TRUE(std::holds_alternative<Problem>(Task(TaskKind::kPlan)));
+  EXPECT_EQ(Outcome(former), "finished");
+}
+
 // The former run ended with a shard in work: its agent may be alive still.
 TEST_F(OutcomeTest, I3_ABatchOfTheFormerRunCannotCommitBehindARedo) {
   const LedgerShard shard = PlanOneShard();

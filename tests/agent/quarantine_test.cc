@@ -76,6 +76,10 @@ TEST_F(QuarantineTest, TheDbasSwitchIsReadByTheFenceOfARetry) {
   Exec("SELECT dunlin.stop('on fire')");
   EXPECT_EQ(pg::SqlStateOf(connection->Query(fence).status()), "DN002");
   Exec("SELECT dunlin.go()");
+  // By name, too.
+  Exec(absl::StrCat("SELECT dunlin.stop('on fire', '", run_.migration, "')"));
+  EXPECT_EQ(pg::SqlStateOf(connection->Query(fence).status()), "DN002");
+  Exec(absl::StrCat("SELECT dunlin.go('", run_.migration, "')"));
   EXPECT_TRUE(connection->Query(fence).ok());
 }
 

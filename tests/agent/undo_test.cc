@@ -1,9 +1,12 @@
 // Before-images, and runs that put them back.
 #include "common/migration/undo.h"
 
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 
 #include "tests/agent/agent_fixture.h"
+#include "tests/testlib/process.h"
 
 namespace dunlin::agent {
 namespace {
@@ -47,6 +50,11 @@ class UndoTest : public AgentTest {
     run_.id = RunId(MakeUuid());
     run_.kind = RunSpec::Kind::kUndo;
     task_epoch_ = 0;
+  }
+  LedgerShard PlanOneShardOfRun() {
+    const std::vector<LedgerShard> shards = PlanRun();
+    EXPECT_EQ(shards.size(), 1u);
+    return shards.at(0);
   }
   int64_t Images() { return Int("SELECT count(*) FROM dunlin.before_image"); }
   std::string All(const std::string& columns) {
@@ -277,6 +285,43 @@ TEST_F(UndoTest, I3_NoEpochClaimsAShardOfARunThatWasTakenBack) {
   EXPECT_TRUE(std::holds_alternative<Problem>(*claimed));
 }
 
+// It was let through by the run as it was before it waited.
+TEST_F(UndoTest, I3_AClaimThatWaitsForAnUndoToBeginIsRefused) {
+  UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 300) g");
+  const LedgerShard shard = PlanOneShard();
+  const auto undo = server_.Connect("app");
+  ASSERT_TRUE(undo->Query("BEGIN").ok());
+  ASSERT_TRUE(undo->Query("UPDATE dunlin.run SET outcome = 'undone'").ok());
+  ASSERT_TRUE(undo->Query("UPDATE dunlin.shard SET epoch = epoch + 1").ok());
+  const auto connection = OpenFor(shard, 1000);
+  absl::StatusOr<std::variant<ClaimedShard, Problem>> claimed = absl::UnknownError("not yet");
+  std::jthread claiming(
+      [&] { claimed = Claim(*connection, shard, 1000, /*may_terminate=*/false); });
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int(absl::StrCat("SELECT cardinality(pg_blocking_pids(", connection->backend_pid(),
+                            "))")) == 1;
+  }));
+  ASSERT_TRUE(undo->Query("COMMIT").ok());
+  claiming.join();
+  ASSERT_TRUE(claimed.ok()) << claimed.status();
+  EXPECT_TRUE(std::holds_alternative<Problem>(*claimed));
+}
+
+TEST_F(UndoTest, I1_StatementsByHandLeaveOutWhatWasSetAside) {
+  UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch",
+           "{batch: UPDATE items SET n = n - 1 WHERE :batch}");
+  Exec(
+      "INSERT INTO items SELECT g FROM generate_series(1, 100) g; "
+      "ALTER TABLE items ADD CONSTRAINT c CHECK (id NOT IN (1, 50, 51, 100) OR n = 0)");
+  WorkAll();
+  ASSERT_EQ(Int("SELECT count(*) FROM dunlin.quarantine"), 4);
+  Exec("ALTER TABLE items DROP CONSTRAINT c");
+  BeginUndo();
+  Finish();
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
 TEST_F(UndoTest, RowsThatWereSetAsideAndTriedAgainArePutBackToo) {
   UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
   Exec(
@@ -292,6 +337,62 @@ TEST_F(UndoTest, RowsThatWereSetAsideAndTriedAgainArePutBackToo) {
   BeginUndo();
   EXPECT_EQ(Finish().rows_left, 0);
   EXPECT_EQ(RowsNot(0), 0);
+}
+
+// As a store that was restored, or has adopted the target, reads it.
+TEST_F(UndoTest, ARunThatWasTakenBackIsNotFinishedForWhoReadsItAgain) {
+  UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 100) g");
+  Finish();
+  const RunSpec former = run_;
+  const Definition applied = definition_;
+  BeginUndo();
+  Finish();
+  run_ = former;
+  definition_ = applied;
+  task_epoch_ = 100;
+  const TaskResult read = Task(TaskKind::kReconcile);
+  ASSERT_TRUE(std::holds_alternative<ReconcileResult>(read));
+  EXPECT_FALSE(std::get<ReconcileResult>(read).finished);
+}
+
+TEST_F(UndoTest, EachRunPutsBackItsOwnImages) {
+  UseItems("n int NOT NULL DEFAULT 5, m int NOT NULL DEFAULT 0",
+           "UPDATE items SET n = 1 WHERE :batch", "{keep: [n]}");
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 100) g");
+  Finish();
+  UseFile(
+      "description: x\nsoak: 0s\ntable: items\nbatch: UPDATE items SET m = 2 WHERE :batch\nundo: "
+      "{keep: [m]}\n");
+  run_.id = RunId(MakeUuid());
+  run_.migration = "20261124000000_other";
+  task_epoch_ = 0;
+  Finish();
+  // What the first run has made of n is what the application now has in m.
+  Exec("UPDATE items SET m = 1 WHERE id = 7");
+  BeginUndo();
+  EXPECT_EQ(Finish().rows_left, 1);
+  EXPECT_EQ(Int("SELECT m FROM items WHERE id = 7"), 1);
+  EXPECT_EQ(Int("SELECT count(*) FROM items WHERE m = 0 AND n = 1"), 99);
+}
+
+TEST_F(UndoTest, ARowIsLockedBeforeItIsComparedWithItsImage) {
+  UseItems("n int NOT NULL DEFAULT 0", "UPDATE items SET n = n + 1 WHERE :batch", "{keep: [n]}");
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 100) g");
+  Finish();
+  BeginUndo();
+  const LedgerShard shard = PlanOneShardOfRun();
+  Claimed claimed = ClaimAndPrepare(shard, 1);
+  ASSERT_TRUE(claimed.connection->Query("BEGIN").ok());
+  const BoundStatement& first = *claimed.sql->BatchStatements(std::nullopt, *shard.upper).front();
+  const pg::Command command = claimed.sql->Bind(first, std::nullopt, shard.upper);
+  ASSERT_TRUE(claimed.connection->Execute(command.statement, command.parameters).ok());
+  const auto application = server_.Connect("app");
+  ASSERT_TRUE(application->Query("SET lock_timeout = '200ms'").ok());
+  EXPECT_EQ(pg::SqlStateOf(application->Query("UPDATE items SET n = 7 WHERE id = 10").status()),
+            "55P03");
+  EXPECT_EQ(claimed.connection->Query("SELECT min(n) FROM items")->Int(0, 0), 1)
+      << "nothing has been put back yet";
 }
 
 TEST_F(UndoTest, AOnceStepThatNeverRanIsNotTakenBack) {

@@ -120,6 +120,45 @@ TEST_F(WorkerTest, I2_ABatchThatWasPlannedAheadOfASplitEndsAtTheNewUpper) {
   EXPECT_EQ(RowsNot(1), 0);
 }
 
+// Rests are never shorter than asked for, however busy the machine.
+TEST_F(WorkerTest, ATwentiethOfTheTimeIsATwentieth) {
+  MakeAndPlan(500);
+  Exec(
+      "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "pg_sleep(0.01); RETURN NULL; END $$; CREATE TRIGGER linger BEFORE UPDATE ON items FOR EACH "
+      "STATEMENT EXECUTE FUNCTION linger()");
+  LeaseHandle handle(Lease{.id = LeaseId(MakeUuid()),
+                           .run = run_,
+                           .duration = absl::Minutes(5),
+                           .limits = {.duty = 0.05},
+                           .work = std::get<ShardWork>(Grant(shard_, 1)->lease().work)},
+                     SystemClock().Monotonic(), SystemClock());
+  SizeMemory sizes(100);
+  ShardWorker worker(handle, definition_, *sessions_, crashes_, sizes, {}, SystemClock());
+  const absl::Duration began = SystemClock().Monotonic();
+  EXPECT_TRUE(worker.Run().done);
+  // Five batches of 10 ms each, and 190 ms of rest behind all but the last.
+  EXPECT_GE(SystemClock().Monotonic() - began, absl::Milliseconds(4 * 190));
+}
+
+TEST_F(WorkerTest, I12_ABatchThatLastsTooLongIsEndedAndTriedSmaller) {
+  MakeAndPlan(1'000);
+  Exec(
+      "CREATE TABLE go (); CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+      "IF NOT EXISTS (SELECT FROM go) THEN PERFORM pg_sleep(3); END IF; RETURN NULL; END $$; "
+      "CREATE TRIGGER linger BEFORE UPDATE ON items FOR EACH STATEMENT EXECUTE FUNCTION linger()");
+  const auto handle = Grant(shard_, 1);
+  ShardOutcome outcome;
+  std::jthread working([&] { outcome = Work(*handle); });
+  EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
+    return handle->TakeReport().waiting_reason.find("57014") != std::string::npos;
+  })) << "it held its rows for longer than a batch may";
+  Exec("INSERT INTO go DEFAULT VALUES");
+  working.join();
+  EXPECT_TRUE(outcome.done);
+  EXPECT_EQ(RowsNot(1), 0);
+}
+
 TEST_F(WorkerTest, AShardThatHasGrownSincePlanningSaysHowMuchIsLeftAndCanBeSplit) {
   MakeItems(300'000);
   Exec("DELETE FROM items WHERE id % 300 <> 0");

@@ -122,6 +122,16 @@ TEST_F(AdoptStoreTest, RunsOfTheLedgerBecomeKnownAndUnfinishedOnesWaitForAPerson
   const auto up = store_->StartRun(StartRequest("", kDone), {});
   ASSERT_TRUE(up.ok()) << up.status();
   EXPECT_FALSE(up->created());
+  // This store has no shard of it, and knows all the same that it has changed rows.
+  pb::RedoRunRequest redo;
+  redo.set_request_id(MakeUuid());
+  redo.set_operator_name("ada");
+  redo.set_run(kDone);
+  const absl::Status twice = store_->RedoRun(redo, {}).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(twice)) << twice;
+  const absl::Status edited =
+      store_->StartRun(StartRequest("owner: somebody\n", kMigration), {}).status();
+  EXPECT_FALSE(edited.ok()) << "the open one would be void, and the ledger would refuse the new";
 }
 
 TEST_F(AdoptStoreTest, AnUndoIsLearnedBehindTheRunThatItTakesBack) {

@@ -1,5 +1,6 @@
 // A target fails over, and has lost its last moments: the store's side, with an agent that the test
 // plays. The same on real servers is in tests/e2e/failover_test.cc.
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 
 #include "tests/coordinator/store_fixture.h"
@@ -299,6 +300,74 @@ TEST_F(FailoverTest, I6_AnAcceptanceThatTheTargetLostIsMadeAgain) {
   ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
   EXPECT_EQ(Text("SELECT state || ' ' || accepted_by FROM dunlin_store.quarantine"),
             "accepted ann");
+}
+
+TEST_F(FailoverTest, NoRunBeginsBehindOneWhoseEndMayBeLost) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  const FakeLedger::State replica = ledger.Copy();
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  const std::string by_order = "20261201000000_by_order", by_name = "20261201000001_by_name";
+  Start(*store_, "", by_order);
+  Start(*store_, absl::StrCat("depends_on: [", kMigration, "]\n"), by_name);
+  FailOver(agent, ledger, replica);
+  agent.Heartbeat();
+  ASSERT_TRUE(store_->Sweep().ok());
+  ASSERT_EQ(State(*store_), "FINISHED") << "it is read again, and that has not begun";
+  for (const std::string& follower : {by_order, by_name}) {
+    EXPECT_THAT(Get(*store_, follower).reason(), HasSubstr("before its target failed over"));
+    EXPECT_EQ(Int(absl::StrCat("SELECT count(*) FROM dunlin_store.task t JOIN dunlin_store.run r "
+                               "ON r.id = t.run WHERE r.migration = '",
+                               follower, "'")),
+              0);
+  }
+}
+
+// A task's report, as a shard's: what the former primary says counts no more.
+TEST_F(FailoverTest, ATaskThatIsReportedFromAnEarlierTimelineDoesNotCount) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.timeline = 2});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINALIZING"));
+  agent.Acquire();
+  ASSERT_EQ(agent.leases().size(), 1u);
+  agent.options().timeline = 1;
+  agent.Work();
+  EXPECT_NE(State(*store_), "FINISHED");
+}
+
+TEST_F(FailoverTest, WhatAGateWasToldByAnotherServerCountsNoMore) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  ASSERT_EQ(Gate().verdict(), pb::GateResult::VERDICT_OPEN);
+  agent.options().system_identifier = "7002";
+  agent.Heartbeat();
+  EXPECT_NE(Gate().verdict(), pb::GateResult::VERDICT_OPEN) << Gate().message();
+}
+
+TEST_F(FailoverTest, I1_AStepThatLostRowsIsDoneAgainBeforeTheNextGoesOn) {
+  FakeLedger ledger(400, 2);
+  auto request = StartRequest();
+  request.set_definition(
+      "description: Two steps\ntarget: orders\nsteps:\n"
+      "  - table: public.t\n    batch: UPDATE t SET n = n + 1 WHERE :batch\n"
+      "  - table: public.t\n    batch: UPDATE t SET m = n WHERE :batch\n");
+  ASSERT_TRUE(store_->StartRun(request, {}).ok());
+  ScriptedAgent agent(*port_, ledger, {.rows_per_batch = 50});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Step();
+  const FakeLedger::State in_the_first = ledger.Copy();
+  for (int i = 0; i < 50 && Get(*store_).step() < 2; ++i) agent.Step();
+  agent.Step();
+  ASSERT_EQ(Get(*store_).step(), 2);
+  FailOver(agent, ledger, in_the_first);
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  EXPECT_EQ(ledger.WrongKeys(0), 0);
+  EXPECT_EQ(ledger.WrongKeys(1), 0);
 }
 
 }  // namespace

@@ -158,6 +158,48 @@ TEST_F(LifeTest, RedoIsRefusedWhenRowsWouldBeChangedTwice) {
   Finish(kFirst);
 }
 
+// An agent dies behind its first commit, before it could tell of it.
+TEST_F(LifeTest, I1_RedoIsRefusedWhenNobodyKnowsWhetherRowsWereChanged) {
+  Start(*store_, "", kFirst);
+  FakeLedger ledger(1000, 2);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING", kFirst));
+  agent.Acquire();
+  agent.Work();
+  ASSERT_GT(ledger.keys_done(), 0);
+  ASSERT_EQ(Get(*store_, kFirst).rows_done(), 0) << "it has not told";
+  agent.Die();
+  ASSERT_TRUE(Cancel(*store_, kFirst).ok());
+  Exec("UPDATE dunlin_store.shard SET expires_at = '-infinity'");
+  ASSERT_TRUE(store_->Sweep().ok());
+  ASSERT_EQ(State(*store_, kFirst), "CANCELLED");
+  const absl::Status refused = Redo(kFirst).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_TRUE(Redo(kFirst, true).ok());
+}
+
+TEST_F(LifeTest, WhoeverDoesACriticalRunAgainIsNotWhoApprovesIt) {
+  auto request = StartRequest("critical: true\nidempotent: true\n", kFirst);
+  request.set_reason("asked for");
+  request.set_has_test(true);
+  ASSERT_TRUE(store_->StartRun(request, {.peer = "test"}).ok());
+  ASSERT_TRUE(Approve(kFirst, "grace").ok());
+  Finish(kFirst);
+  auto redo = As<pb::RedoRunRequest>("grace");
+  redo.set_run(kFirst);
+  EXPECT_EQ(ReasonOf(store_->RedoRun(redo, {}).status()), "CRITICAL_WITHOUT_REASON");
+  redo = As<pb::RedoRunRequest>("grace", "the rate was wrong");
+  redo.set_run(kFirst);
+  const auto redone = store_->RedoRun(redo, {.peer = "test"});
+  ASSERT_TRUE(redone.ok()) << redone.status();
+  EXPECT_EQ(redone->run().operator_name(), "grace");
+  EXPECT_EQ(ReasonOf(Approve(kFirst, "grace").status()), "SAME_OPERATOR");
+  EXPECT_TRUE(Approve(kFirst, "ada").ok());
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.event WHERE kind = 'run_created' AND actor = "
+                "'grace' AND reason = 'the rate was wrong'"),
+            1);
+}
+
 TEST_F(LifeTest, TheLaterOnesWaitForARedoToo) {
   Start(*store_, "idempotent: true\n", kFirst);
   Finish(kFirst);

@@ -1,4 +1,5 @@
 // Rows that agents set aside, in a real store: what stops a run, what a person may say.
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 
 #include "tests/coordinator/store_fixture.h"
@@ -201,6 +202,19 @@ TEST_F(QuarantineStoreTest, AFileMayBeReplacedWhileBatchesOnlySetRowsAside) {
   ASSERT_EQ(Int("SELECT max(seq) FROM dunlin_store.shard"), 1);
   const auto edited = store_->StartRun(StartRequest("owner: payments\n"), {});
   EXPECT_TRUE(edited.ok()) << edited.status();
+}
+
+TEST_F(QuarantineStoreTest, WhatAnotherRunStandsInForIsNotTakenUpAgainByItsRows) {
+  FakeLedger ledger(60, 2);
+  ScriptedAgent agent(*port_, ledger, {});
+  StartAndWork(agent);
+  EXPECT_FALSE(agent.SetAside("23514"));
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
+  Start(*store_, absl::StrCat("supersedes: ", kMigration, "\n"), "20261201000000_other");
+  ASSERT_EQ(State(*store_), "CANCELLED");
+  for (const absl::Status& refused : {Retry(), AcceptAll()})
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_EQ(State(*store_), "CANCELLED");
 }
 
 }  // namespace

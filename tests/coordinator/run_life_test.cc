@@ -121,6 +121,30 @@ TEST_F(RunLifeTest, I7_PausedOnlyWhenTheHolderHasConfirmedOrIsExpired) {
   EXPECT_EQ(ledger.WrongKeys(0), 0);
 }
 
+// A retry of rows that are set aside, a plan, a verify: tasks that are held are work, too.
+TEST_F(RunLifeTest, I7_PausedOnlyWhenTheHolderOfATaskHasGivenItBack) {
+  FakeLedger ledger(100, 2);
+  Start(*store_, "verify: SELECT count(*) FROM t WHERE n <> 1 AND :batch\n");
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINALIZING"));
+  agent.Acquire();
+  ASSERT_FALSE(agent.leases().empty());
+  pb::PauseAllRunsRequest all;
+  all.set_request_id(MakeUuid());
+  all.set_operator_name("ada");
+  const auto paused = store_->PauseAllRuns(all, {});
+  ASSERT_TRUE(paused.ok()) << paused.status();
+  ASSERT_EQ(paused->runs_size(), 1);
+  EXPECT_EQ(paused->runs(0).state(), pb::Run::STATE_PAUSING);
+  ASSERT_TRUE(store_->Sweep().ok());
+  EXPECT_EQ(State(*store_), "PAUSING") << "the agent has not said so yet";
+  agent.Heartbeat();  // is told to stop, and releases
+  EXPECT_TRUE(agent.leases().empty());
+  EXPECT_EQ(State(*store_), "PAUSED");
+  ASSERT_TRUE(Resume(*store_).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+}
+
 TEST_F(RunLifeTest, CommandsInTheWrongStateAreSentences) {
   FakeLedger ledger(10, 1);
   Start(*store_);
@@ -203,6 +227,14 @@ TEST_F(RunLifeTest, TheCanaryPausesAfterSoManyRowsAlsoWhenNobodyHoldsALeaseThen)
   ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
   EXPECT_THAT(Get(*store_).reason(), HasSubstr("stopped after 20 rows, as asked"));
   EXPECT_EQ(ledger.keys_done(), 20);
+  pb::ResumeRunRequest more;
+  more.set_request_id(MakeUuid());
+  more.set_operator_name("ada");
+  more.set_run(kMigration);
+  more.set_stop_after_rows(30);
+  ASSERT_TRUE(store_->ResumeRun(more, {}).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
+  EXPECT_EQ(ledger.keys_done(), 50);
   ASSERT_TRUE(Resume(*store_).ok());
   ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
 }

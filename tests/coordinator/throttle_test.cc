@@ -33,6 +33,17 @@ class ThrottleTest : public StoreTest {
     return last;
   }
 
+  // "Mon-Sun" of every run's windows becomes a day that is not near.
+  std::string CloseWindow() {
+    const std::string later_day =
+        Text("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '3 days', 'Dy')");
+    Exec(
+        "UPDATE dunlin_store.run SET definition = convert_to(replace(convert_from(definition, "
+        "'UTF8'), 'Mon-Sun', '" +
+        later_day + "'), 'UTF8')");
+    return later_day;
+  }
+
   std::unique_ptr<Store> store_;
   std::unique_ptr<AgentPort> port_;
 };
@@ -143,12 +154,7 @@ TEST_F(ThrottleTest, OutsideItsWindowsARunStopsAndNoneBegins) {
   ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
   agent.Acquire();
   ASSERT_GT(agent.shards_held(), 0);
-  const std::string later_day =
-      Text("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '3 days', 'Dy')");
-  Exec(
-      "UPDATE dunlin_store.run SET definition = convert_to(replace(convert_from(definition, "
-      "'UTF8'), 'Mon-Sun', '" +
-      later_day + "'), 'UTF8')");
+  const std::string later_day = CloseWindow();
   ASSERT_TRUE(store_->Sweep().ok());
   EXPECT_THAT(Get(*store_).throttled_reason(), HasSubstr("outside its windows: opens"));
   agent.Heartbeat();
@@ -162,6 +168,26 @@ TEST_F(ThrottleTest, OutsideItsWindowsARunStopsAndNoneBegins) {
   ASSERT_TRUE(store_->Sweep().ok());
   EXPECT_THAT(Get(*store_, another).reason(), HasSubstr("outside its windows"));
   EXPECT_EQ(State(*store_, another), "PENDING");
+}
+
+// Its `requires` holds at last, but the window has closed meanwhile.
+TEST_F(ThrottleTest, APreflightThatWaitedIsNoWayPastAWindow) {
+  FakeLedger ledger(100, 2);
+  Start(*store_, "windows: [\"Mon-Sun 00:00-24:00 UTC\"]\n");
+  ScriptedAgent agent(*port_, ledger, {.preflight_waits_for = "the column is not there yet"});
+  agent.Step();
+  ASSERT_TRUE(store_->Sweep().ok());
+  agent.Step();
+  ASSERT_THAT(Get(*store_).reason(), HasSubstr("the column is not there yet"));
+  CloseWindow();
+  agent.options().preflight_waits_for = "";
+  for (int i = 0; i < 5; ++i) {
+    Exec("UPDATE dunlin_store.task SET not_before = '-infinity'");
+    ASSERT_TRUE(store_->Sweep().ok());
+    agent.Step();
+  }
+  EXPECT_EQ(State(*store_), "PENDING");
+  EXPECT_THAT(Get(*store_).reason(), HasSubstr("outside its windows"));
 }
 
 TEST_F(ThrottleTest, I12_ABatchTimeOverHalfOfDeadlockTimeoutIsRefusedWithBothNumbers) {

@@ -172,6 +172,17 @@ TEST_F(Deploy, TheGateBelievesTheTargetAndNotTheStore) {
   EXPECT_THAT(lost.output, HasSubstr("1 of 3 is not finished, 1 of them needs a person"));
 }
 
+TEST_F(Deploy, AGateThatNobodyAnswersStaysShut) {
+  const RunResult silent = RunToEnd({Binary("dunlin"), "gate", "20261101000000_first",
+                                     "--coordinator", "127.0.0.1:1", "--wait", "--timeout", "1s"});
+  EXPECT_NE(silent.exit_code, 0) << silent.output;
+  EXPECT_THAT(silent.output, HasSubstr("127.0.0.1:1"));
+  const RunResult nothing =
+      RunToEnd({Binary("dunlin"), "gate", folder_, "--coordinator", "127.0.0.1:1"});
+  EXPECT_NE(nothing.exit_code, 0) << nothing.output;
+  EXPECT_THAT(nothing.output, HasSubstr("there is no migration in"));
+}
+
 TEST_F(Deploy, LocalRunsHaveGatesToo) {
   WriteCountUp("20261101000000_first");
   const std::string file = folder_ + "/20261101000000_first.yaml";

@@ -123,6 +123,24 @@ TEST_F(PooledTest, EveryTransactionHasItsSettingsWhateverSessionItIsOn) {
   EXPECT_EQ(application->Query("SELECT current_setting('lock_timeout')")->Text(0, 0), "0");
 }
 
+TEST_F(PooledTest, AnApplicationFindsNothingOfARunInItsSessions) {
+  ASSERT_NO_FATAL_FAILURE(Start(server_));
+  ASSERT_NO_FATAL_FAILURE(ExpectFinished(server_));
+  cluster_.reset();
+  // Each holds one session of the pool.
+  std::vector<std::unique_ptr<pg::Connection>> application;
+  for (int i = 0; i < PgBouncer::kPoolSize; ++i) {
+    application.push_back(*Connect({.application_name = "app", .pooled = true}));
+    ASSERT_TRUE(application.back()->Query("BEGIN").ok());
+    const auto found = application.back()->Query(
+        "SELECT string_agg(name || ' ' || setting, '; ') FROM pg_settings WHERE source = 'session' "
+        "AND name IN ('lock_timeout', 'search_path', 'statement_timeout', 'synchronous_commit', "
+        "'idle_in_transaction_session_timeout')");
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_TRUE(found->IsNull(0, 0)) << found->Text(0, 0);
+  }
+}
+
 TEST_F(PooledTest, WithoutTheFlagItIsRefusedWithTheFlagsName) {
   const auto refused = Connect(pg::MakeSessionOptions({}));
   ASSERT_FALSE(refused.ok());

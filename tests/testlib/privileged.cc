@@ -135,7 +135,8 @@ void PgBouncer::Configure(int server_port) {
       << "[databases]\n* = host=127.0.0.1 port=" << server_port
       << "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " << port_
       << "\nunix_socket_dir =\nauth_type = trust\nauth_file = " << folder_
-      << "/users\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 100\n"
+      << "/users\npool_mode = transaction\ndefault_pool_size = " << kPoolSize
+      << "\nmax_client_conn = 100\n"
          "server_round_robin = 1\n";
 }
 

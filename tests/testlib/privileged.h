@@ -49,6 +49,7 @@ class NetworkNamespace {
 // safety: one thread.
 class PgBouncer {
  public:
+  static constexpr int kPoolSize = 3;  // sessions of the server for each database and role
   static std::unique_ptr<PgBouncer> Make(int server_port);
   ~PgBouncer();
   int port() const { return port_; }
