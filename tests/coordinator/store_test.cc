@@ -27,7 +27,7 @@ TEST_F(StoreTest, ReplicasThatStartTogetherMakeOneSchema) {
     }
   }
   for (const absl::Status& outcome : outcomes) EXPECT_TRUE(outcome.ok()) << outcome;
-  EXPECT_EQ(Int("SELECT version FROM dunlin_store.meta"), 7);
+  EXPECT_EQ(Int("SELECT version FROM dunlin_store.meta"), 8);
 }
 
 TEST_F(StoreTest, ANewerStoreIsRefused) {
