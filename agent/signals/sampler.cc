@@ -69,6 +69,7 @@ void SignalSampler::Forget() {
   slowdown_ = SlowdownWatch();
   crowding_ = CrowdingWatch();
   noted_.clear();
+  samples_.clear();
   looks_ = 0;
   looked_at_ = -absl::InfiniteDuration();
   reported_at_ = -absl::InfiniteDuration();
@@ -140,24 +141,35 @@ absl::Status SignalSampler::Tick(std::stop_token stop, const std::vector<Measure
   slowdown_.Note(took, who.Bool(0, 0));
   // Somebody waits for the first report.
   if (looks_ < kFirstLooks) return absl::OkStatus();
-  const bool somebody_came = was_alone && !Alone();
-  if (!somebody_came && clock_.Monotonic() - reported_at_ < kReportEvery) return absl::OkStatus();
-  reported_at_ = asked_at;
-  SignalReport report;
-  locks_.Report(report.samples);
-  probe_.Report(report.samples);
-  slowdown_.Report(report.samples);
-  crowding_.Report(report.samples);
-  MeasureAll(runs, report.samples);
-  if (connection_->broken()) return absl::UnavailableError("the connection was lost");
-  report.deadlock_timeout = locks_.deadlock_timeout();
-  report.alone = locks_.AloneFor(clock_.Monotonic());
+  const bool due = clock_.Monotonic() - reported_at_ >= kReportEvery;
+  const bool somebody_came = was_alone && !Alone() && !samples_.empty();
+  if (!due && !somebody_came) return absl::OkStatus();
+  if (due) {
+    reported_at_ = asked_at;
+    DUNLIN_RETURN_IF_ERROR(Measure(runs));
+  }
   {
+    // That somebody came cannot wait; what they feel is told by the mean of a whole second.
     MutexLock lock(mutex_);
-    if (duty_) report_ = std::move(report);
+    if (duty_) {
+      report_ = SignalReport{.samples = samples_,
+                             .deadlock_timeout = locks_.deadlock_timeout(),
+                             .alone = locks_.AloneFor(clock_.Monotonic())};
+    }
   }
   if (somebody_came) somebody_came_();
-  return NotePace(runs);
+  return due ? NotePace(runs) : absl::OkStatus();
+}
+
+absl::Status SignalSampler::Measure(const std::vector<MeasuredRun>& runs) {
+  samples_.clear();
+  locks_.Report(samples_);
+  probe_.Report(samples_);
+  slowdown_.Report(samples_);
+  crowding_.Report(samples_);
+  MeasureAll(runs, samples_);
+  return connection_->broken() ? absl::UnavailableError("the connection was lost")
+                               : absl::OkStatus();
 }
 
 void SignalSampler::Run(std::stop_token stop) {

@@ -45,6 +45,8 @@ class SignalSampler {
   void Run(std::stop_token stop);
   // One look; a report once a second, and when somebody comes.
   absl::Status Tick(std::stop_token stop, const std::vector<MeasuredRun>& runs);
+  // A second's samples.
+  absl::Status Measure(const std::vector<MeasuredRun>& runs);
   void MeasureAll(const std::vector<MeasuredRun>& runs, std::vector<SignalSample>& samples);
   // So that people who have only SQL see why a run is slow.
   bool Alone() const;
@@ -63,7 +65,8 @@ class SignalSampler {
   ProbeWatch probe_;
   SlowdownWatch slowdown_;
   CrowdingWatch crowding_;
-  int looks_ = 0;  // at locks, of the first ones
+  std::vector<SignalSample> samples_;  // of the latest second; empty = none yet
+  int looks_ = 0;                      // at locks, of the first ones
   absl::Duration looked_at_ = -absl::InfiniteDuration();
   absl::Duration reported_at_ = -absl::InfiniteDuration();
   struct Noted {

@@ -68,6 +68,7 @@ TEST_F(SamplerTest, WhoeverComesIsToldAtOnceAndOnlyOnce) {
     report = sampler.Take();
     ASSERT_TRUE(report.has_value()) << "who is woken finds what it is woken for";
     EXPECT_LT(report->alone, absl::Seconds(1));
+    EXPECT_FALSE(report->samples.empty()) << "nothing is unmeasured for it";
     for (int more = 0; more < 2; ++more) ASSERT_TRUE(next_report());
     EXPECT_EQ(came, time) << "it is still there";
     ASSERT_TRUE(application->Query("ROLLBACK").ok());
