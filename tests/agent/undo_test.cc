@@ -295,13 +295,12 @@ TEST_F(UndoTest, I3_AClaimThatWaitsForAnUndoToBeginIsRefused) {
   ASSERT_TRUE(undo->Query("UPDATE dunlin.run SET outcome = 'undone'").ok());
   ASSERT_TRUE(undo->Query("UPDATE dunlin.shard SET epoch = epoch + 1").ok());
   const auto connection = OpenFor(shard, 1000);
+  const std::string blocking =
+      absl::StrCat("SELECT cardinality(pg_blocking_pids(", connection->backend_pid(), "))");
   absl::StatusOr<std::variant<ClaimedShard, Problem>> claimed = absl::UnknownError("not yet");
   std::jthread claiming(
       [&] { claimed = Claim(*connection, shard, 1000, /*may_terminate=*/false); });
-  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
-    return Int(absl::StrCat("SELECT cardinality(pg_blocking_pids(", connection->backend_pid(),
-                            "))")) == 1;
-  }));
+  ASSERT_TRUE(testing::Eventually(absl::Seconds(20), [&] { return Int(blocking) == 1; }));
   ASSERT_TRUE(undo->Query("COMMIT").ok());
   claiming.join();
   ASSERT_TRUE(claimed.ok()) << claimed.status();
