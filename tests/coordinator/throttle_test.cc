@@ -190,6 +190,19 @@ TEST_F(ThrottleTest, APreflightThatWaitedIsNoWayPastAWindow) {
   EXPECT_THAT(Get(*store_).reason(), HasSubstr("outside its windows"));
 }
 
+TEST_F(ThrottleTest, WhoeverMeasuresKnowsWhichTablesAreMigrated) {
+  FakeLedger ledger(100'000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Heartbeat();
+  ASSERT_EQ(agent.last_heartbeat().signal_duties_size(), 1);
+  ASSERT_EQ(agent.last_heartbeat().signal_duties(0).runs_size(), 1);
+  const auto& tables = agent.last_heartbeat().signal_duties(0).runs(0).table();
+  EXPECT_THAT(std::vector<std::string>(tables.begin(), tables.end()),
+              ::testing::ElementsAre("public.t"));
+}
+
 TEST_F(ThrottleTest, I12_ABatchTimeOverHalfOfDeadlockTimeoutIsRefusedWithBothNumbers) {
   FakeLedger ledger(1'000, 2);
   Start(*store_);
