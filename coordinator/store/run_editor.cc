@@ -287,7 +287,7 @@ absl::Status RunEditor::Apply(const RunStepDecision& decision, const RunFacts& f
       again = false;
       // When the wait is over the target is looked at anew.
       preflight_passed = false;
-      DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kDropOpenTasks, {id}));
+      if (facts.task_open) DUNLIN_RETURN_IF_ERROR(tx_->Run(sql::kDropOpenTasks, {id}));
       return SetReason(facts.waits_for);
     case Kind::kChangeState:
       if (state == RunState::kPending) reason.clear();

@@ -215,8 +215,8 @@ SELECT id FROM dunlin_store.shard WHERE run = $1::uuid AND step = $2::int AND re
 const S kRowsDone{
     "s_rows_done",
     "SELECT coalesce(sum(rows_done), 0)::bigint FROM dunlin_store.shard WHERE run = $1::uuid"};
-// A batch that only set a row aside changed nothing.
-// Also when nobody has told, and nobody can know but the ledger.
+// Whether rows were changed, or may have been without a report of it. A batch that only set a row
+// aside changed nothing.
 const S kAnyBatchCommitted{"s_any_batch_committed", R"sql(
 SELECT EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND (s.unreported OR s.seq > (
   SELECT count(*) FROM dunlin_store.quarantine q WHERE q.shard = s.id))) OR r.changed_before

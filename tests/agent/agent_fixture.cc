@@ -110,8 +110,8 @@ std::shared_ptr<LeaseHandle> AgentTest::Grant(const LedgerShard& shard, int64_t 
       SystemClock().Monotonic(), SystemClock());
 }
 
-ShardOutcome AgentTest::Work(LeaseHandle& handle) {
-  ShardWorker worker(handle, definition_, *sessions_, crashes_, sizes_,
+ShardOutcome AgentTest::Work(LeaseHandle& handle, SizeMemory& sizes) {
+  ShardWorker worker(handle, definition_, *sessions_, crashes_, sizes,
                      {.split =
                           [this](const SplitReport& split) {
                             splits_.push_back(split);

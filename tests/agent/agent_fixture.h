@@ -48,7 +48,8 @@ class AgentTest : public ::testing::Test {
   LedgerShard PlanOneShard();
 
   std::shared_ptr<LeaseHandle> Grant(const LedgerShard& shard, int64_t epoch);
-  ShardOutcome Work(LeaseHandle& handle);
+  ShardOutcome Work(LeaseHandle& handle) { return Work(handle, sizes_); }
+  ShardOutcome Work(LeaseHandle& handle, SizeMemory& sizes);
   ShardOutcome Work(const LedgerShard& shard, int64_t epoch) { return Work(*Grant(shard, epoch)); }
 
   // One claimed shard with everything to run single batches of it.

@@ -51,11 +51,6 @@ class UndoTest : public AgentTest {
     run_.kind = RunSpec::Kind::kUndo;
     task_epoch_ = 0;
   }
-  LedgerShard PlanOneShardOfRun() {
-    const std::vector<LedgerShard> shards = PlanRun();
-    EXPECT_EQ(shards.size(), 1u);
-    return shards.at(0);
-  }
   int64_t Images() { return Int("SELECT count(*) FROM dunlin.before_image"); }
   std::string All(const std::string& columns) {
     return Text(
@@ -380,7 +375,7 @@ TEST_F(UndoTest, ARowIsLockedBeforeItIsComparedWithItsImage) {
   Exec("INSERT INTO items SELECT g FROM generate_series(1, 100) g");
   Finish();
   BeginUndo();
-  const LedgerShard shard = PlanOneShardOfRun();
+  const LedgerShard shard = PlanOneShard();
   Claimed claimed = ClaimAndPrepare(shard, 1);
   ASSERT_TRUE(claimed.connection->Query("BEGIN").ok());
   const BoundStatement& first = *claimed.sql->BatchStatements(std::nullopt, *shard.upper).front();

@@ -95,16 +95,8 @@ TEST_F(WorkerTest, I2_ABatchThatWasPlannedAheadOfASplitEndsAtTheNewUpper) {
       "FUNCTION wait_for_go()");
   const auto handle = Grant(shard_, 1);
   SizeMemory sizes(9'000);  // the second batch would end far behind the middle of what is left
-  ShardWorker worker(*handle, definition_, *sessions_, crashes_, sizes,
-                     {.split =
-                          [this](const SplitReport& split) {
-                            splits_.push_back(split);
-                            return true;
-                          },
-                      .quarantine = {}},
-                     SystemClock());
   ShardOutcome outcome;
-  std::jthread working([&] { outcome = worker.Run(); });
+  std::jthread working([&] { outcome = Work(*handle, sizes); });
   ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
     return Int("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1;
   })) << "the first batch is under way";
@@ -134,9 +126,8 @@ TEST_F(WorkerTest, ATwentiethOfTheTimeIsATwentieth) {
                            .work = std::get<ShardWork>(Grant(shard_, 1)->lease().work)},
                      SystemClock().Monotonic(), SystemClock());
   SizeMemory sizes(100);
-  ShardWorker worker(handle, definition_, *sessions_, crashes_, sizes, {}, SystemClock());
   const absl::Duration began = SystemClock().Monotonic();
-  EXPECT_TRUE(worker.Run().done);
+  EXPECT_TRUE(Work(handle, sizes).done);
   // Five batches of 10 ms each, and 190 ms of rest behind all but the last.
   EXPECT_GE(SystemClock().Monotonic() - began, absl::Milliseconds(4 * 190));
 }
@@ -388,8 +379,7 @@ TEST_F(WorkerTest, I10_AnAgentsMemoryDoesNotGrowWithTheBatchesDone) {
   MakeAndPlan(20'000);
   const auto handle = Grant(shard_, 1);
   SizeMemory one_row_each(1);
-  ShardWorker worker(*handle, definition_, *sessions_, crashes_, one_row_each, {}, SystemClock());
-  std::jthread working([&] { worker.Run(); });
+  std::jthread working([&] { Work(*handle, one_row_each); });
   const auto seq = [&] { return handle->TakeReport().checkpoint.value_or(Checkpoint{}).seq; };
   constexpr int64_t kWarmUp = 100, kBatches = 500;
   ASSERT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return seq() >= kWarmUp; }));
