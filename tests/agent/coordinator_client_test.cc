@@ -164,6 +164,11 @@ TEST(ControlLoopTest, Trap16_AGrantAndARenewalCountFromBeforeTheyWereAskedFor) {
   ControlLoop loop(
       {.name = "agent", .slots = 1}, client, monitors,
       [&](const std::shared_ptr<LeaseHandle>& started) {
+        {
+          // Granted again, while it is being stopped: it ends only when nothing is held.
+          MutexLock lock(mutex);
+          if (handle != nullptr) return loop.Finished(started->lease().id);
+        }
         clock.seconds += 30;
         valid_at_90 = started->Valid();
         clock.seconds += 9;
@@ -187,6 +192,7 @@ TEST(ControlLoopTest, Trap16_AGrantAndARenewalCountFromBeforeTheyWereAskedFor) {
   EXPECT_TRUE(started()->Valid());
   clock.seconds += 39;
   EXPECT_FALSE(started()->Valid());
+  running.request_stop();
   loop.Finished(LeaseId("l"));
 }
 

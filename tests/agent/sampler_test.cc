@@ -31,13 +31,13 @@ TEST_F(SamplerTest, NobodyIsThereWhenNobodyIs) {
   EXPECT_EQ(FirstReport().alone, absl::InfiniteDuration());
 }
 
-// An application that is in a transaction for half of the time: each first look would miss it every
-// second time, all of them one time in a thousand.
+// An application that is in a transaction for three quarters of the time: one look would miss it
+// every fourth time, ten one time in a million.
 TEST_F(SamplerTest, AnApplicationIsSeenBeforeTheFirstReport) {
   std::jthread application([this](std::stop_token stop) {
     const auto connection = server_.Connect("app");
     while (!stop.stop_requested()) {
-      ASSERT_TRUE(connection->Query("SELECT pg_sleep(0.01)").ok());
+      ASSERT_TRUE(connection->Query("SELECT pg_sleep(0.03)").ok());
       SystemClock().SleepFor(absl::Milliseconds(10), stop);
     }
   });

@@ -37,7 +37,8 @@ class OnCall : public CommandTest {
         "CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO "
         "items SELECT g FROM generate_series(1, 100000) g; CREATE TABLE calm (ok boolean); "
         "INSERT INTO calm VALUES (false); ANALYZE");
-    cluster_ = std::make_unique<MiniCluster>(server_, MiniClusterOptions{.agents = 1});
+    cluster_ =
+        std::make_unique<MiniCluster>(server_, MiniClusterOptions{.agents = 1, .paced = true});
     cluster_->WaitForAgents();
   }
   void TearDown() override {

@@ -48,6 +48,7 @@ class PaceTest : public ::testing::Test {
         *server_, MiniClusterOptions{.coordinators = 1,
                                      .agents = agents,
                                      .slots = 4,
+                                     .paced = true,
                                      .target_flags = {"--target", absl::StrCat("app=", Dsn())}});
     cluster_->WaitForAgents();
     const std::string path = absl::StrCat(folder_, "/", kVersion, "_count.yaml");
@@ -160,10 +161,11 @@ TEST_F(PaceTest, I12_ASessionThatWaitsForDunlinIsHarm) {
   std::thread application([&] {
     auto session = server_->Connect("app");
     while (!enough) {
-      // The first rows that no batch has changed yet: those of a batch in work, most of the time.
+      // The next rows of each shard: those of the batch in work, most of the time.
       const auto updated = session->Query(
-          "UPDATE items SET n = n WHERE id IN (SELECT id FROM items WHERE n = 0 ORDER BY id LIMIT "
-          "100)");
+          "UPDATE items SET n = n WHERE id IN (SELECT next.id FROM dunlin.shard s, LATERAL (SELECT "
+          "i.id FROM items i WHERE i.id > coalesce(s.cursor[1], s.lower[1], '0')::bigint ORDER BY "
+          "i.id LIMIT 10) next WHERE NOT s.done)");
       EXPECT_TRUE(updated.ok()) << updated.status().message();
     }
   });

@@ -62,7 +62,9 @@ void MiniCluster::ReplaceCoordinator(size_t i) {
 
 std::unique_ptr<Process> MiniCluster::StartCoordinator(size_t i) const {
   const Surroundings around = options_.coordinator_surroundings(i);
-  std::vector<std::string> argv = around.prefix;
+  std::vector<std::string> argv;
+  if (!options_.paced) argv = {"env", "DUNLIN_TUNE=coordinator.pace.lowest_rung=100"};
+  argv.insert(argv.end(), around.prefix.begin(), around.prefix.end());
   argv.insert(
       argv.end(),
       {Binary("dunlin-coordinator"), "--store", store_server_.Dsn("store", around.server),

@@ -24,6 +24,9 @@ struct MiniClusterOptions {
   int agents = 3;
   int slots = 2;  // of each agent
   std::string lease_ttl = "3s";
+  // The database's health sets the pace. Otherwise runs go as fast as they may: other tests that
+  // take the cores would slow them down.
+  bool paced = false;
   std::vector<std::string> agent_flags = {};  // more of them
   std::vector<std::string> coordinator_flags = {};
   std::vector<std::string> targets = {"app"};  // of each agent; a database each

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
@@ -21,7 +22,11 @@
 
 namespace dunlin::testing {
 
-void PauseBetweenPolls() { SystemClock().SleepFor(absl::Milliseconds(10), {}); }
+absl::Duration PauseBetweenPolls(absl::Duration asked) {
+  const absl::Duration pause = std::clamp(asked, absl::Milliseconds(10), absl::Milliseconds(300));
+  SystemClock().SleepFor(pause, {});
+  return pause;
+}
 
 Process::Process(const std::vector<std::string>& argv) {
   static std::atomic<int> counter = 0;

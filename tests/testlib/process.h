@@ -7,6 +7,8 @@
 
 #include "absl/time/time.h"
 
+#include "common/clock.h"
+
 namespace dunlin::testing {
 
 // A child process; killed when the object goes, and by the kernel when the test dies. Output goes
@@ -39,19 +41,22 @@ struct RunResult {
 };
 RunResult RunToEnd(const std::vector<std::string>& argv);
 
-// Asks again and again until it holds; false when `timeout` passed.
+// Asks again and again until it holds; false when so much time was spent between the questions. The
+// questions themselves do not count: beside other tests they may take long. Who asks by a process
+// waits as long as it took, so that waiting leaves the cores to what is waited for.
 template <typename Predicate>
 bool Eventually(absl::Duration timeout, Predicate predicate);
 
-void PauseBetweenPolls();
+// Waits between two questions, after one that took `asked`; how long.
+absl::Duration PauseBetweenPolls(absl::Duration asked);
 
 template <typename Predicate>
 bool Eventually(absl::Duration timeout, Predicate predicate) {
-  const absl::Time until = absl::FromUnixNanos(0) + timeout;
-  for (absl::Duration waited; absl::FromUnixNanos(0) + waited < until;
-       waited += absl::Milliseconds(10)) {
+  absl::Duration waited;
+  while (waited < timeout) {
+    const absl::Duration began = SystemClock().Monotonic();
     if (predicate()) return true;
-    PauseBetweenPolls();
+    waited += PauseBetweenPolls(SystemClock().Monotonic() - began);
   }
   return predicate();
 }
