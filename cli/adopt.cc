@@ -16,7 +16,6 @@ namespace dunlin::cli {
 namespace {
 
 constexpr absl::Duration kWait = absl::Seconds(60);
-constexpr absl::Duration kLookEvery = absl::Milliseconds(200);
 
 // The run that counts of each migration of the target of which not all is finished.
 absl::StatusOr<std::vector<pb::Run>> OpenRuns(Client& client, const std::string& target) {

@@ -16,8 +16,6 @@ namespace {
 using nlohmann::json;
 
 constexpr absl::Duration kWaitForRecords = absl::Seconds(30);
-constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
-
 std::string VersionOf(const std::string& name) { return name.substr(0, name.find('_')); }
 
 class Baseliner {

@@ -15,6 +15,9 @@
 
 namespace dunlin::cli {
 
+// While a command waits for what it has asked for.
+inline constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+
 struct StartOptions {
   std::vector<std::string> files;
   bool wait = false;

@@ -18,8 +18,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
-
 void PrintRuns(const GlobalOptions& global, const std::vector<pb::Run>& runs) {
   if (!global.json()) {
     for (const pb::Run& run : runs) PrintRun(global, run);

@@ -31,7 +31,7 @@ std::string CsvLine(const Texts& texts) {
   });
 }
 
-std::string ReasonOf(const pb::QuarantinedRow& row) {
+std::string WhySetAside(const pb::QuarantinedRow& row) {
   return absl::StrCat(pg::DescribeSqlState(row.sqlstate()),
                       row.constraint().empty() ? "" : absl::StrCat(", ", row.constraint()));
 }
@@ -83,7 +83,7 @@ int RunQuarantineList(const GlobalOptions& global, const std::string& run) {
     table.push_back({row.relation(),
                      absl::StrCat("(", absl::StrJoin(row.key_column(), ", "), ") = (",
                                   absl::StrJoin(row.key_text(), ", "), ")"),
-                     absl::StrCat(row.rows()), ReasonOf(row), absl::StrCat(row.tries()),
+                     absl::StrCat(row.rows()), WhySetAside(row), absl::StrCat(row.tries()),
                      TimeText(row.try_time()), StateOf(row)});
   }
   std::cout << Table(table);

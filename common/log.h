@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include <glog/logging.h>
 
 namespace dunlin {
@@ -32,6 +33,9 @@ class Event {
   void Append(absl::string_view key, const std::string& value);
   std::ostringstream out_;
 };
+
+// How often a trouble that lasts is logged again.
+inline constexpr absl::Duration kLogEvery = absl::Minutes(1);
 
 // Sets glog up to write to stderr; call once in main. `verbosity` is glog's --v. Quiet shows only
 // errors (the CLI).

@@ -8,7 +8,6 @@
 
 namespace dunlin::agent {
 namespace {
-constexpr absl::Duration kLogEvery = absl::Minutes(1);
 // While no coordinator answers; short, since a restarted one should find its agents within a
 // second.
 constexpr absl::Duration kRetryBase = absl::Milliseconds(100);

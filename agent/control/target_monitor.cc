@@ -11,7 +11,6 @@ constexpr absl::Duration kInterval = absl::Seconds(1);
 // Quicker while the target is away: an agent waits for it, and looking costs one refused
 // connection.
 constexpr absl::Duration kIntervalWhileAway = absl::Milliseconds(250);
-constexpr absl::Duration kLogEvery = absl::Minutes(1);
 // A server that is gone without a word must not hide its successor for long.
 constexpr absl::Duration kLookTimeout = absl::Seconds(4);
 }  // namespace

@@ -28,7 +28,6 @@ constexpr absl::Duration kLockLookEvery = absl::Milliseconds(150);
 constexpr absl::Duration kRetry = absl::Milliseconds(500);
 // A signal that takes longer is no help at once a second.
 constexpr absl::Duration kStatementTimeout = absl::Seconds(1);
-constexpr absl::Duration kLogEvery = absl::Minutes(1);
 // dunlin.progress takes an older note for gone.
 constexpr absl::Duration kNoteAgainAfter = absl::Seconds(5);
 

@@ -19,8 +19,6 @@
 namespace dunlin::agent {
 namespace {
 
-constexpr absl::Duration kPlanTimeout = absl::Minutes(5);
-
 struct PlannedShard {
   std::string relation;
   OptionalKey lower, upper;

@@ -38,7 +38,6 @@ constexpr int64_t kRowsPerShard = 400'000;
 constexpr int kShardsPerSlot = 4;
 constexpr int kDefaultShardsMax = 64;
 constexpr int64_t kMinRowsToSplit = 2'000;
-constexpr absl::Duration kPlanTimeout = absl::Minutes(5);
 
 std::string KeyArray(const Relation& relation) {
   return absl::StrCat("ARRAY[",

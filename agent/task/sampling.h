@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 #include "agent/ledger/relation.h"
 #include "agent/work/step_sql.h"
@@ -13,6 +14,9 @@
 #include "common/pg/connection.h"
 
 namespace dunlin::agent {
+
+// Of each statement of a plan.
+inline constexpr absl::Duration kPlanTimeout = absl::Minutes(5);
 
 // `where:` as bound SQL (its parameters are $1 …), for estimates.
 struct Filter {

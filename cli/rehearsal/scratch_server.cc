@@ -110,7 +110,7 @@ bool HasBoth(const fs::path& folder) {
          access((folder / "postgres").c_str(), X_OK) == 0;
 }
 
-absl::StatusOr<std::unique_ptr<pg::Connection>> Open(const Secret& dsn) {
+absl::StatusOr<std::unique_ptr<pg::Connection>> OpenOnServer(const Secret& dsn) {
   pg::SessionPins pins;
   pins.application_name = "dunlin/test";
   pins.statement_timeout = absl::Minutes(1);
@@ -142,7 +142,7 @@ absl::StatusOr<std::unique_ptr<ScratchServer>> ScratchServer::On(const Secret& d
   std::unique_ptr<ScratchServer> server(new ScratchServer());
   server->dsn_ = dsn;
   server->prefix_ = absl::StrCat("dunlin_test_", MakeUuid().substr(0, 8), "_");
-  DUNLIN_ASSIGN_OR_RETURN(const auto connection, Open(dsn));
+  DUNLIN_ASSIGN_OR_RETURN(const auto connection, OpenOnServer(dsn));
   DUNLIN_ASSIGN_OR_RETURN(
       const pg::Result may,
       connection->Query("SELECT rolsuper OR rolcreatedb, current_user FROM pg_catalog.pg_roles "
@@ -200,7 +200,7 @@ absl::Status ScratchServer::StartServer(const std::string& bin) {
   dsn_ = Secret(absl::StrCat("host=", folder_, " port=5432 user=postgres dbname=postgres"));
   Clock& clock = SystemClock();
   const absl::Duration until = clock.Monotonic() + kStartTimeout;
-  while (!Open(dsn_).ok()) {
+  while (!OpenOnServer(dsn_).ok()) {
     const bool ended = waitpid(server_, &status, WNOHANG) == server_;
     if (ended) server_ = -1;
     if (ended || clock.Monotonic() > until || Interrupted()) {
@@ -247,7 +247,7 @@ absl::StatusOr<Secret> ScratchServer::DsnOf(const std::string& database) const {
 
 absl::StatusOr<std::string> ScratchServer::Create(const std::string& original) {
   const std::string name = absl::StrCat(prefix_, ++made_);
-  DUNLIN_ASSIGN_OR_RETURN(const auto connection, Open(dsn_));
+  DUNLIN_ASSIGN_OR_RETURN(const auto connection, OpenOnServer(dsn_));
   // template0: a site's own template1 may hold anything.
   DUNLIN_RETURN_IF_ERROR(Annotate(
       connection
@@ -262,7 +262,7 @@ absl::StatusOr<std::string> ScratchServer::Create(const std::string& original) {
 }
 
 absl::Status ScratchServer::Drop(const std::string& database) {
-  DUNLIN_ASSIGN_OR_RETURN(const auto connection, Open(dsn_));
+  DUNLIN_ASSIGN_OR_RETURN(const auto connection, OpenOnServer(dsn_));
   DUNLIN_RETURN_IF_ERROR(connection
                              ->Query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
                                      "datname = $1 AND usename = current_user",

@@ -7,10 +7,6 @@
 #include "coordinator/notify/notice.h"
 
 namespace dunlin::coordinator {
-namespace {
-constexpr absl::Duration kLogEvery = absl::Minutes(1);
-}  // namespace
-
 absl::Status Notifier::TellRun(const NoticesOfRun& notices, std::stop_token stop) {
   int64_t told = notices.told_before;
   bool stall_told = false;

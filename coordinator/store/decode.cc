@@ -13,11 +13,6 @@
 namespace dunlin::coordinator {
 namespace {
 
-double Number(const pg::Value& value) {
-  double number = 0;
-  return value && absl::SimpleAtod(*value, &number) ? number : 0;
-}
-
 void SetTime(const pg::Value& seconds, google::protobuf::Timestamp* (pb::Run::*mutable_time)(),
              pb::Run* run) {
   if (!seconds) return;
@@ -28,6 +23,11 @@ void SetTime(const pg::Value& seconds, google::protobuf::Timestamp* (pb::Run::*m
 }
 
 }  // namespace
+
+double Number(const pg::Value& value) {
+  double number = 0;
+  return value && absl::SimpleAtod(*value, &number) ? number : 0;
+}
 
 pg::Value KeyToArray(bool present, const agent_pb::Key& key) {
   if (!present) return std::nullopt;

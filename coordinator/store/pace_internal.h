@@ -42,6 +42,5 @@ std::set<std::string> TablesOf(const Definition& definition);
 // 0 = never.
 absl::Time FromSeconds(double seconds);
 double ToSeconds(absl::Time time);
-double Number(const pg::Value& value);
 
 }  // namespace dunlin::coordinator

@@ -18,6 +18,8 @@
 
 namespace dunlin::coordinator {
 
+// 0 of NULL.
+double Number(const pg::Value& value);
 absl::Status StoreUnreachable(const std::string& name, const absl::Status& why);
 // Compares what an agent says of a target with what the store knows. When the target is at another
 // server by now the transaction has to end: ABORTED with MovedTargetOf(); InTransaction() then

@@ -11,7 +11,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const absl::Time kNow =
+const absl::Time kThisMorning =
     absl::FromCivil(absl::CivilSecond(2026, 11, 24, 3, 30), absl::UTCTimeZone());
 
 v1::RunEvent Event(int64_t revision, const std::string& kind, const std::string& from,
@@ -23,12 +23,12 @@ v1::RunEvent Event(int64_t revision, const std::string& kind, const std::string&
   event.set_old_value(from);
   event.set_new_value(to);
   event.set_reason(reason);
-  event.mutable_event_time()->set_seconds(absl::ToUnixSeconds(kNow) - 600 + revision);
+  event.mutable_event_time()->set_seconds(absl::ToUnixSeconds(kThisMorning) - 600 + revision);
   return event;
 }
 
 Story AStory() {
-  Story story{.name = "20261101000000", .reach = "", .now = kNow};
+  Story story{.name = "20261101000000", .reach = "", .now = kThisMorning};
   story.run.set_run_id("8a0c");
   story.run.set_migration("20261101000000_a");
   story.run.set_target("orders");
@@ -46,8 +46,8 @@ Story AStory() {
   story.run.mutable_limits()->set_concurrency(2);
   (*story.run.mutable_labels())["team"] = "payments";
   (*story.run.mutable_labels())["area"] = "checkout";
-  story.run.mutable_create_time()->set_seconds(absl::ToUnixSeconds(kNow) - 599);
-  story.run.mutable_state_time()->set_seconds(absl::ToUnixSeconds(kNow) - 30);
+  story.run.mutable_create_time()->set_seconds(absl::ToUnixSeconds(kThisMorning) - 599);
+  story.run.mutable_state_time()->set_seconds(absl::ToUnixSeconds(kThisMorning) - 30);
   story.events = {Event(1, "run_created", "", "digest dddd", "deploy 42"),
                   Event(9, "run_state_changed", "RUNNING", "PAUSING", "checkout is slow"),
                   Event(12, "limits_changed", "concurrency 4", "concurrency 2", "sale")};
@@ -95,7 +95,7 @@ TEST(StoryTest, WhoHoldsShardsAndSignalsAreShownWhileItRuns) {
   signal->set_text("db2 is 7 s behind (limit 5 s)");
   signal->set_measured(true);
   signal->set_pressure(1.4);
-  signal->mutable_since_time()->set_seconds(absl::ToUnixSeconds(kNow) - 60);
+  signal->mutable_since_time()->set_seconds(absl::ToUnixSeconds(kThisMorning) - 60);
   const std::string text = StoryText(story, {});
   EXPECT_THAT(text, HasSubstr("0 in work (host:1 holds 2)\n"));
   EXPECT_THAT(text, HasSubstr("; 1 allowed now\n"));
@@ -115,7 +115,7 @@ TEST(StoryTest, WhereItStandsAmongOtherRunsAndHowItEnded) {
   story.run.set_steps(2);
   story.run.set_critical(true);
   (*story.run.mutable_parameters())["rate"] = "1.2";
-  story.run.mutable_finish_time()->set_seconds(absl::ToUnixSeconds(kNow) - 59);
+  story.run.mutable_finish_time()->set_seconds(absl::ToUnixSeconds(kThisMorning) - 59);
   std::string text = StoryText(story, {});
   EXPECT_THAT(text, StartsWith("20261101000000_a (undo) on orders\n"));
   EXPECT_THAT(text, HasSubstr("  next        dunlin redo 20261101000000\n"

@@ -14,10 +14,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr const char* kFirst = "20261101000000_first";
-constexpr const char* kSecond = "20261102000000_second";
-constexpr const char* kThird = "20261103000000_third";
-
 class LifeTest : public StoreTest {
  protected:
   LifeTest() : store_(MakeStore()), port_(MakeStorePort(*store_)) {}

@@ -10,10 +10,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr const char* kFirst = "20261101000000_first";
-constexpr const char* kSecond = "20261102000000_second";
-constexpr const char* kThird = "20261103000000_third";
-
 class OrderTest : public StoreTest {
  protected:
   OrderTest() : store_(MakeStore()), port_(MakeStorePort(*store_)) {}

@@ -13,6 +13,10 @@
 namespace dunlin::coordinator {
 
 inline constexpr const char* kMigration = "20261123120000_backfill";
+// Of tests of several, in their order.
+inline constexpr const char* kFirst = "20261101000000_first";
+inline constexpr const char* kSecond = "20261102000000_second";
+inline constexpr const char* kThird = "20261103000000_third";
 
 // A database of its own with a store in it, on the server that all tests of this binary share.
 class StoreTest : public ::testing::Test {

@@ -41,8 +41,16 @@ int PortOf(int fd) {
 
 void SetNonBlocking(int fd) { CHECK_EQ(fcntl(fd, F_SETFL, O_NONBLOCK), 0); }
 
+// Closing then sends a reset, as a firewall's would be.
+void ResetWhenClosed(int fd) {
+  const linger hard{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+}
+
+}  // namespace
+
 // What one side has sent and the other has not taken yet.
-struct Flow {
+struct TcpProxy::Flow {
   struct Piece {
     absl::Duration due;
     std::string bytes;
@@ -75,14 +83,6 @@ struct Flow {
   }
   bool Due(absl::Duration now) const { return !pieces.empty() && pieces.front().due <= now; }
 };
-
-// Closing then sends a reset, as a firewall's would be.
-void ResetWhenClosed(int fd) {
-  const linger hard{.l_onoff = 1, .l_linger = 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-}
-
-}  // namespace
 
 struct TcpProxy::Link {
   int client = -1;

@@ -34,6 +34,7 @@ class TcpProxy {
   std::set<int> PortsAtServer() const;
 
  private:
+  struct Flow;
   struct Link;
   void Run(std::stop_token stop);
   void Wake();

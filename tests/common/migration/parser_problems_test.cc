@@ -29,13 +29,13 @@ std::vector<std::string> Problems(absl::string_view text) {
 
 constexpr const char* kBatch = "description: d\ntable: t\nbatch: DELETE FROM t WHERE :batch\n";
 
-struct Case {
+struct FaultyFile {
   std::string text;
   std::string problem;  // part of one problem
 };
 
-void Expect(const std::vector<Case>& cases) {
-  for (const Case& c : cases) {
+void Expect(const std::vector<FaultyFile>& cases) {
+  for (const FaultyFile& c : cases) {
     const std::vector<std::string> found = Problems(c.text);
     EXPECT_THAT(found, Contains(HasSubstr(c.problem))) << c.text << "\n"
                                                        << absl::StrJoin(found, "\n");
