@@ -19,10 +19,10 @@ class QuarantineStoreTest : public StoreTest {
     ASSERT_GT(agent.shards_held(), 0);
   }
   template <typename Request>
-  Request Command(const std::string& reason) {
+  Request Command(const std::string& reason, const std::string& who = "ada") {
     Request request;
     request.set_request_id(MakeUuid());
-    request.set_operator_name("ada");
+    request.set_operator_name(who);
     request.set_reason(reason);
     request.set_run(kMigration);
     return request;
@@ -202,6 +202,35 @@ TEST_F(QuarantineStoreTest, AFileMayBeReplacedWhileBatchesOnlySetRowsAside) {
   ASSERT_EQ(Int("SELECT max(seq) FROM dunlin_store.shard"), 1);
   const auto edited = store_->StartRun(StartRequest("owner: payments\n"), {});
   EXPECT_TRUE(edited.ok()) << edited.status();
+}
+
+TEST_F(QuarantineStoreTest, EachCommandIsNotedWithWhoGaveItWhyAndFromWhere) {
+  FakeLedger ledger(60, 2);
+  ScriptedAgent agent(*port_, ledger, {});
+  StartAndWork(agent);
+  EXPECT_FALSE(agent.SetAside("23514"));
+  const auto pause = Command<pb::PauseRunRequest>("slow", "bea");
+  ASSERT_TRUE(store_->PauseRun(pause, {.peer = "pc-bea"}).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
+  const auto resume = Command<pb::ResumeRunRequest>("calm", "cyd");
+  ASSERT_TRUE(store_->ResumeRun(resume, {.peer = "pc-cyd"}).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));  // all done but that row
+  const auto retry = Command<pb::RetryQuarantinedRowsRequest>("mended", "dan");
+  ASSERT_TRUE(store_->RetryQuarantinedRows(retry, {.peer = "pc-dan"}).ok());
+  ASSERT_TRUE(StepUntil(*store_, agent, "PAUSED"));
+  const auto accept = Command<pb::AcceptQuarantinedRowsRequest>("known", "eve");
+  ASSERT_TRUE(store_->AcceptQuarantinedRows(accept, {.peer = "pc-eve"}).ok());
+  const auto cancel = Command<pb::CancelRunRequest>("enough", "fay");
+  ASSERT_TRUE(store_->CancelRun(cancel, {.peer = "pc-fay"}).ok());
+  EXPECT_EQ(
+      Text("SELECT string_agg(concat_ws(' ', actor, peer, kind, new_value, nullif(reason, "
+           "'')), '; ' ORDER BY revision) FROM dunlin_store.event WHERE actor <> 'dunlin' AND "
+           "kind <> 'run_created'"),
+      "bea pc-bea run_state_changed PAUSING slow; cyd pc-cyd run_state_changed PENDING calm; "
+      "dan pc-dan quarantine_retry_asked 1 rows mended; dan pc-dan run_state_changed PENDING "
+      "to retry rows that are set aside; eve pc-eve quarantine_accepted 1 rows known; eve "
+      "pc-eve run_state_changed PENDING rows that are set aside were accepted; fay pc-fay "
+      "run_state_changed CANCELLING enough");
 }
 
 TEST_F(QuarantineStoreTest, WhatAnotherRunStandsInForIsNotTakenUpAgainByItsRows) {

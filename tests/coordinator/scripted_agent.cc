@@ -117,6 +117,12 @@ void ScriptedAgent::Heartbeat() {
     signals->set_deadlock_timeout_ms(options_.deadlock_timeout_ms);
     signals->mutable_alone_duration()->set_seconds(options_.foreign_transactions > 0 ? 0 : 60);
     signals->add_samples()->set_signal("lock_waits");
+    if (!options_.dead_rows_of.empty()) {
+      agent_pb::SignalSample* dead_rows = signals->add_samples();
+      dead_rows->set_signal("dead_rows");
+      dead_rows->set_subject(options_.dead_rows_of);
+      dead_rows->set_value(9);
+    }
   }
   for (const auto& [id, lease] : leases_) {
     agent_pb::LeaseReport* report = request.add_leases();

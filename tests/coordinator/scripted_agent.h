@@ -45,6 +45,7 @@ class ScriptedAgent {
     std::string system_identifier = "7001";
     int foreign_transactions = 0;
     int64_t deadlock_timeout_ms = 0;  // 0 = measures nothing
+    std::string dead_rows_of = "";    // a table that has too many
     std::string preflight_waits_for;  // what `requires` says
     int verify_found = 0;
     bool retries_succeed = false;                      // of rows that are set aside

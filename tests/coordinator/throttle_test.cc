@@ -128,7 +128,7 @@ TEST_F(ThrottleTest, RunsShareATargetByTheirPriority) {
       "INSERT INTO dunlin_store.pace SELECT (jsonb_populate_record(p, jsonb_build_object('run', "
       "r.id, 'shards', 4))).* FROM dunlin_store.pace p, dunlin_store.run r "
       "WHERE r.migration = '20261123120001_b'");
-  agent.Heartbeat();
+  ASSERT_TRUE(store_->Sweep().ok());
   EXPECT_THAT(Get(*store_).throttled_reason(),
               HasSubstr("shares the target with other runs: 3 of 4 shards at once"));
 }
@@ -201,6 +201,22 @@ TEST_F(ThrottleTest, WhoeverMeasuresKnowsWhichTablesAreMigrated) {
   const auto& tables = agent.last_heartbeat().signal_duties(0).runs(0).table();
   EXPECT_THAT(std::vector<std::string>(tables.begin(), tables.end()),
               ::testing::ElementsAre("public.t"));
+}
+
+TEST_F(ThrottleTest, DeadRowsHoldBackTheRunOfTheirTableOnly) {
+  FakeLedger ledger(100'000, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {.deadlock_timeout_ms = 1000, .dead_rows_of = "public.u"});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  const auto reason = [&] {
+    agent.Heartbeat();
+    EXPECT_TRUE(store_->Sweep().ok());
+    return Get(*store_).throttled_reason();
+  };
+  reason();  // is given the duty to measure
+  EXPECT_EQ(reason(), "");
+  agent.options().dead_rows_of = "public.t";
+  EXPECT_THAT(reason(), HasSubstr("public.t has 9 dead rows for each live one"));
 }
 
 TEST_F(ThrottleTest, I12_ABatchTimeOverHalfOfDeadlockTimeoutIsRefusedWithBothNumbers) {

@@ -156,6 +156,16 @@ TEST_F(Deploy, UpTellsWhatNeedsAPersonWhatChangedAndWhatHasVanished) {
   EXPECT_THAT(vanished.output,
               HasSubstr("1 migrations have a run on these targets and no file here: "
                         "20261101000000_first"));
+
+  const std::string later =
+      Write("20261103000000_later",
+            "description: x\ntarget: shop_fi\ntable: items\nbatch: UPDATE items "
+            "SET n = n + 1 WHERE :batch\n");
+  const RunResult begins = cluster_->Dunlin({"start", later, "--at", "2099-01-01T04:00:00+01:00"});
+  EXPECT_EQ(begins.exit_code, 0) << begins.output;
+  EXPECT_EQ(cluster_->State("20261103000000_later"), "PENDING");
+  EXPECT_THAT(cluster_->Dunlin({"show", "20261103000000_later"}).output,
+              HasSubstr("2099-01-01 03:00:00Z"));
 }
 
 TEST_F(Deploy, TheGateBelievesTheTargetAndNotTheStore) {
@@ -184,8 +194,10 @@ TEST_F(Deploy, AGateThatNobodyAnswersStaysShut) {
 }
 
 TEST_F(Deploy, LocalRunsHaveGatesToo) {
-  WriteCountUp("20261101000000_first");
-  const std::string file = folder_ + "/20261101000000_first.yaml";
+  const std::string text =
+      "description: Count\nsoak: 1h\ntable: items\nbatch: UPDATE items SET n = n + 1 WHERE "
+      ":batch\n";
+  const std::string file = Write("20261101000000_first", text);
   const std::vector<std::string> gate = {Binary("dunlin"), "gate", file, "--database",
                                          server_.Dsn("shop_fi")};
   const RunResult none = RunToEnd(gate);
@@ -194,6 +206,16 @@ TEST_F(Deploy, LocalRunsHaveGatesToo) {
       RunToEnd({Binary("dunlin"), "local", file, "--database", server_.Dsn("shop_fi")});
   ASSERT_EQ(local.exit_code, 0) << local.output;
   EXPECT_EQ(RunToEnd(gate).exit_code, 0);
+  std::vector<std::string> soaked = gate;
+  soaked.insert(soaked.end(), {"--soak", "file"});
+  EXPECT_EQ(RunToEnd(soaked).exit_code, 3) << RunToEnd(soaked).output;
+  soaked.back() = "0s";
+  EXPECT_EQ(RunToEnd(soaked).exit_code, 0) << RunToEnd(soaked).output;
+  Write("20261101000000_first", text + "owner: somebody\n");
+  const RunResult edited = RunToEnd(gate);
+  EXPECT_EQ(edited.exit_code, 1) << edited.output;
+  EXPECT_THAT(edited.output, HasSubstr("with another content than the file"));
+  Write("20261101000000_first", text);
   server_.Exec("shop_fi", "UPDATE dunlin.run SET outcome = 'undone'");
   const RunResult undone = RunToEnd(gate);
   EXPECT_EQ(undone.exit_code, 1) << undone.output;
