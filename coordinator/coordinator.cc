@@ -25,8 +25,8 @@ namespace dunlin::coordinator {
 namespace {
 
 constexpr absl::Duration kSweepInterval = absl::Milliseconds(250);
+constexpr absl::Duration kWholeSweepInterval = absl::Seconds(1);
 constexpr absl::Duration kPruneInterval = absl::Minutes(5);
-constexpr absl::Duration kLogEvery = absl::Minutes(1);
 // More threads than store connections: callers that wait for a connection do not keep others from
 // being refused.
 constexpr int kServerThreads = 64;
@@ -117,8 +117,11 @@ struct Coordinator::Impl {
     Clock& clock = SystemClock();
     absl::Duration pruned_at = clock.Monotonic();
     absl::Duration logged_at = -absl::InfiniteDuration();
+    absl::Duration whole_at = -absl::InfiniteDuration();
     while (!stop.stop_requested()) {
-      absl::Status status = store.Sweep();
+      const bool whole = clock.Monotonic() - whole_at >= kWholeSweepInterval;
+      if (whole) whole_at = clock.Monotonic();
+      absl::Status status = store.Sweep(whole);
       if (status.ok() && clock.Monotonic() - pruned_at > kPruneInterval) {
         status = store.Prune();
         pruned_at = clock.Monotonic();

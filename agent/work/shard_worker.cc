@@ -261,9 +261,9 @@ void ShardWorker::AfterCommit(const Boundary& boundary, const BatchOutcome& outc
     sizes_.Remember(handle_.lease().run.id, work_.step, sizer_.rows());
   }
   limiter_.Spent(boundary.rows, handle_.limits().rows_per_second, began);
-  const double duty = handle_.limits().duty;
-  const absl::Duration now = clock_.Monotonic();
-  rest_until_ = now + std::min((now - began) * (1 / duty - 1), kLongestRest);
+  // While COMMIT waits for the disk nothing is done that others could feel: that is rest, too.
+  const absl::Duration worked = outcome.statements_took;
+  rest_until_ = began + std::min(worked / handle_.limits().duty, worked + kLongestRest);
   handle_.SetWaiting("");
   handle_.Post(state_.checkpoint, RowsLeft());
   if (DUNLIN_MUTANT("list_grows_per_batch")) {

@@ -32,6 +32,12 @@ constexpr int kMostRungsAtOnce = 6;
 // Beside an application a step is felt by signals that are means within that time.
 constexpr absl::Duration kStartEvery = absl::Seconds(3);
 constexpr double kVeryCalm = 0.25;
+// Others that have as many transactions open take half of a core: from an eighth of the time on
+// they may feel more, and what they do varies by a tenth from second to second, so that it takes
+// many to see it.
+constexpr double kBusyOthers = 0.5;
+constexpr int kFeltRung = kDutyRungs - 5;
+constexpr absl::Duration kCautiousEvery = absl::Seconds(20);
 constexpr int kStartBatchRungs = 3;
 
 // How often the shortest batch must double to reach the limit.
@@ -112,6 +118,19 @@ int RungAfterCalm(int rung, int too_much) {
   return std::max(rung + 1, rung + (too_much - rung + 1) / 2);
 }
 
+// How far up and when, beside others that are busy: not past the rung that they may feel, and from
+// there one by one, until it is all of the time: that nobody felt it shows that there are many
+// cores.
+struct Rise {
+  int rung;
+  absl::Duration after;  // the latest change
+};
+Rise RiseBeside(bool busy_others, int rung, Rise wanted) {
+  if (!busy_others || rung > kDutyRungs) return wanted;
+  if (rung < kFeltRung) return {std::min(wanted.rung, kFeltRung), wanted.after};
+  return {std::min(wanted.rung, rung + 1), kCautiousEvery};
+}
+
 std::string LevelText(const PaceLevel& level, const PaceLimits& limits) {
   if (level.shards == 0) return "stopped until it passes";
   std::string text = absl::StrCat(level.shards, " of ", limits.shards, " shards at once");
@@ -189,6 +208,7 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
                                                  : absl::InfiniteDuration();
   const std::vector<Pressure> pressures = WithoutStale(facts.pressures, at_this_pace);
   const double u = Loudest(pressures);
+  const bool busy_others = !facts.alone && facts.others > kBusyOthers;
   if (state.rung < 0) state.rung = facts.alone && u < kCalm ? top : FirstRung(limits);
   int rung = std::min(state.rung, top);
   // What was reached, and what was too much, while nobody else was there says nothing about now.
@@ -218,14 +238,17 @@ PaceDecision DecidePace(const PaceFacts& facts, const PaceState& before) {
   } else if (u >= kHigh) {
     if (since_change >= kEase) rung = RungAfter(pressures, rung, false, since_change, limits);
   } else if (u < kCalm && !state.pressure_seen) {
+    const Rise rise =
+        RiseBeside(busy_others, rung, {RungWhileStarting(rung, u, limits), kStartEvery});
     if (facts.alone) {
       rung = top;
-    } else if (since_change >= kStartEvery && rung == before.rung) {
-      rung = RungWhileStarting(rung, u, limits);
+    } else if (since_change >= rise.after && rung == before.rung) {
+      rung = rise.rung;
     }
-  } else if (u < kCalm && since_change >= kHold && facts.now - state.busy_at >= kHold &&
-             (facts.slots_busy || rung == 0)) {
-    rung = RungAfterCalm(rung, state.too_much);
+  } else if (u < kCalm && (facts.slots_busy || rung == 0)) {
+    Rise rise = RiseBeside(busy_others, rung, {RungAfterCalm(rung, state.too_much), kHold});
+    if (rise.rung < state.too_much) rise.after = kHold;  // it was not too much before
+    if (since_change >= rise.after && facts.now - state.busy_at >= rise.after) rung = rise.rung;
   }
   const int64_t lowest = DUNLIN_TUNABLE("coordinator.pace.lowest_rung", int64_t{0});
   rung = std::clamp(rung, static_cast<int>(std::min<int64_t>(lowest, top)), top);

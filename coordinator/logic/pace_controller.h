@@ -58,6 +58,8 @@ struct PaceFacts {
   std::vector<Pressure> pressures;
   // Nobody but Dunlin has been at work on the target for a while.
   bool alone = false;
+  // Transactions that others have open at once when Dunlin leaves them alone; 0 = not known.
+  double others = 0;
   // All that may be in work is: more would be used.
   bool slots_busy = true;
   absl::Time now;
@@ -74,7 +76,9 @@ struct PaceDecision {
 
 // u = the largest ratio. Before the first pressure: the limit at once while alone, else each three
 // seconds of calm more of the time (twice as much while u is under 0.25), then longer batches, then
-// twice the shards. u >= 1:
+// twice the shards. Beside others that are busy more than an eighth of the time is felt on few
+// cores, and shows within many seconds only: each step from there to all of the time needs twenty.
+// u >= 1:
 // one rung down in the smallest case, shards halved, more rungs for a larger u, at once and every
 // second (for means: once they can show a step); then nothing rises for ten seconds. 0.8 to 1: one
 // shard or rung down each five seconds. 0.5 to 0.8: holds. Less for ten seconds, with all slots

@@ -22,7 +22,7 @@ constexpr absl::Duration kMeanSettles = absl::Seconds(3);
 // That of the latest second, and how long it takes to get here.
 constexpr absl::Duration kMedianSettles = absl::Seconds(2);
 // A mean that is so far over its limit is not so by chance.
-constexpr double kBeyondChance = 2;
+constexpr double kBeyondChance = 4;
 // So many more are chance.
 constexpr double kFewTransactions = 0.02;
 // As a limit: a file may ask for less, which could not be told from chance.

@@ -109,6 +109,14 @@ agent_pb::LeaseDirective::Action ActionFor(const RunEditor& run, const HeldLease
   return may_go_on ? agent_pb::LeaseDirective::ACTION_RENEW : agent_pb::LeaseDirective::ACTION_STOP;
 }
 
+// Whether there is something new to pace its runs by; else the next sweep is soon enough.
+bool Measures(const agent_pb::HeartbeatRequest& request, const std::string& target) {
+  return std::any_of(request.signals().begin(), request.signals().end(),
+                     [&](const agent_pb::TargetSignals& signals) {
+                       return signals.target() == target && !signals.samples().empty();
+                     });
+}
+
 // Before the runs are looked at, which are paced by it; and before they are locked, as everywhere.
 absl::Status MeasureTargets(Transaction& tx, const agent_pb::HeartbeatRequest& request,
                             absl::Duration heartbeat_interval,
@@ -179,7 +187,7 @@ absl::StatusOr<agent_pb::HeartbeatResponse> Store::Heartbeat(
     std::set<std::string> to_split, too_many;
     for (auto& [id, run] : runs) {
       DUNLIN_RETURN_IF_ERROR(CheckCanary(tx, run));
-      DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
+      if (Measures(request, run.target)) DUNLIN_RETURN_IF_ERROR(UpdatePace(tx, run));
       DUNLIN_RETURN_IF_ERROR(FindTooMany(tx, run, too_many));
       DUNLIN_ASSIGN_OR_RETURN(const std::vector<std::string> splits, ChooseSplits(tx, run));
       for (const std::string& lease : splits) {

@@ -134,10 +134,11 @@ absl::StatusOr<int> ShareOf(Transaction& tx, const RunEditor& run, int shards) {
   return ShareTarget(shares)[at];
 }
 
-const SignalSample* WalRate(const SignalBoard& board) {
+// The one of its kind; null when it is not measured.
+const SignalSample* Measured(const SignalBoard& board, SignalKind kind) {
   const auto found =
-      std::find_if(board.samples.begin(), board.samples.end(), [](const SignalSample& sample) {
-        return sample.kind == SignalKind::kWalRate && sample.not_measured.empty();
+      std::find_if(board.samples.begin(), board.samples.end(), [kind](const SignalSample& sample) {
+        return sample.kind == kind && sample.not_measured.empty();
       });
   return found == board.samples.end() ? nullptr : &*found;
 }
@@ -152,7 +153,8 @@ absl::Status UpdateRateOf(Transaction& tx, RunEditor& run, const pg::Result& fac
   const auto wal_rows = [&](double before, double rows_per_second) -> std::string {
     if (wal_limit <= 0) return "0";
     WalFacts wal{.limit = wal_limit, .rows_per_second = rows_per_second};
-    if (const SignalSample* measured = WalRate(board)) wal.measured = measured->value;
+    if (const SignalSample* measured = Measured(board, SignalKind::kWalRate))
+      wal.measured = measured->value;
     return absl::StrCat(WalRowsPerSecond(before, wal));
   };
   if (elapsed < 0)
@@ -169,7 +171,7 @@ absl::Status UpdateRateOf(Transaction& tx, RunEditor& run, const pg::Result& fac
 // Told once it holds the run back.
 void AddWalLimit(const SignalBoard& board, int64_t limit, double rows_per_second,
                  PaceDecision& decision) {
-  const SignalSample* wal = WalRate(board);
+  const SignalSample* wal = Measured(board, SignalKind::kWalRate);
   if (limit <= 0 || rows_per_second <= 0 || wal == nullptr) return;
   const double ratio = wal->value / static_cast<double>(limit);
   if (ratio < kWalNearLimit) return;
@@ -188,11 +190,6 @@ SignalLimits LimitsOf(const Definition& definition) {
 }
 
 }  // namespace
-
-double Number(const pg::Value& value) {
-  double number = 0;
-  return value && absl::SimpleAtod(*value, &number) ? number : 0;
-}
 
 absl::Time FromSeconds(double seconds) {
   return seconds == 0 ? absl::InfinitePast() : absl::UnixEpoch() + absl::Seconds(seconds);
@@ -214,6 +211,7 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
   DUNLIN_ASSIGN_OR_RETURN(const TargetView view, ReadTargetView(tx, run.target));
   DUNLIN_ASSIGN_OR_RETURN(Remembered memory, Recall(tx, run.id));
   DUNLIN_ASSIGN_OR_RETURN(const Definition* definition, run.definition());
+  const SignalSample* others = Measured(view.board, SignalKind::kOpenTransactions);
   const PaceFacts pace{.limits = {.shards = run.concurrency_limit,
                                   .batch_time = absl::Milliseconds(run.batch_time_ms)},
                        .pressures = EvaluateSignals(
@@ -225,6 +223,7 @@ absl::Status UpdatePace(Transaction& tx, RunEditor& run) {
                                         .workers_backing_off = static_cast<int>(facts.Int(0, 1)),
                                         .working_for = absl::Seconds(Number(facts.rows[0][8]))}),
                        .alone = view.alone,
+                       .others = others == nullptr ? 0 : others->baseline,
                        .slots_busy = facts.Int(0, 9) >= run.concurrency_allowed,
                        .now = view.now};
   const WindowState window = WindowsAt(definition->windows, view.now);

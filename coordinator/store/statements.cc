@@ -590,7 +590,12 @@ FROM dunlin_store.quarantine WHERE run = $1::uuid AND place > $2::bigint ORDER B
 
 const S kRunsToSweep{"s_runs_to_sweep", R"sql(
 SELECT r.id FROM dunlin_store.run r
-WHERE r.state IN ('PENDING', 'PLANNING', 'RUNNING', 'FINALIZING', 'PAUSING', 'CANCELLING')
+WHERE r.state IN ('PENDING', 'PLANNING', 'FINALIZING', 'PAUSING', 'CANCELLING')
+   OR (r.state = 'RUNNING' AND ($1
+         OR EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL
+                      AND s.expires_at <= clock_timestamp())
+         OR EXISTS (SELECT 1 FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL
+                      AND t.expires_at <= clock_timestamp())))
    OR (r.state IN ('FAILED', 'FINISHED', 'CANCELLED', 'PAUSED') AND (
          EXISTS (SELECT 1 FROM dunlin_store.shard s WHERE s.run = r.id AND s.lease_id IS NOT NULL)
          OR EXISTS (SELECT 1 FROM dunlin_store.task t WHERE t.run = r.id AND t.lease_id IS NOT NULL)))

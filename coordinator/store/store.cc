@@ -233,10 +233,10 @@ absl::Status Store::SweepRun(const std::string& run_id) {
   });
 }
 
-absl::Status Store::Sweep() {
+absl::Status Store::Sweep(bool whole) {
   std::vector<std::string> runs;
   DUNLIN_RETURN_IF_ERROR(InTransaction([&](Transaction& tx) -> absl::Status {
-    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kRunsToSweep));
+    DUNLIN_ASSIGN_OR_RETURN(const pg::Result found, tx.Query(sql::kRunsToSweep, {Bool(whole)}));
     runs.clear();
     for (size_t row = 0; row < found.rows.size(); ++row) runs.push_back(found.Text(row, 0));
     return absl::OkStatus();

@@ -148,8 +148,9 @@ class Store {
   absl::Status CompleteTargetTask(const agent_pb::CompleteTargetTaskRequest& request);
 
   // --- by itself.
-  // Expires leases, ends PAUSING and CANCELLING, looks at PENDING runs, paces, prunes.
-  absl::Status Sweep();
+  // Expires leases, ends PAUSING and CANCELLING, looks at PENDING runs. `whole`: looks at RUNNING
+  // runs too of which no lease has expired, which paces them.
+  absl::Status Sweep(bool whole = true);
   // Old events and answers to request ids go; every few minutes is often enough.
   absl::Status Prune();
   // A few runs of which something is to be told, for the caller alone, for two minutes. The rest

@@ -85,8 +85,8 @@ TEST(PressureTest, AMeanNearItsLimitLeavesThePaceThatARunBeginsWith) {
     return pressures.at(0).slowest;
   };
   const PaceLimits limits;
-  EXPECT_EQ(LowestRung(slowest(1.4), limits), FirstRung(limits)) << "chance does as much";
-  EXPECT_EQ(LowestRung(slowest(1.6), limits), 1) << "a trickle";
+  EXPECT_EQ(LowestRung(slowest(1.9), limits), FirstRung(limits)) << "chance does as much";
+  EXPECT_EQ(LowestRung(slowest(2.1), limits), 1) << "a trickle";
 }
 
 TEST(PressureTest, BesideAnApplicationNothingRisesBeforeItsNormalIsKnown) {
