@@ -28,6 +28,8 @@ constexpr absl::Duration kStoppedPoll = absl::Seconds(1);
 constexpr absl::Duration kLongestRest = absl::Seconds(5);
 // An index of so many entries is read in some milliseconds.
 constexpr int64_t kRowsCountedAhead = 50'000;
+// As many as a split looks ahead for its middle, on both sides of it.
+constexpr int64_t kRowsCountedForSplit = 400'000;
 
 const ShardWork& WorkOf(const LeaseHandle& handle) {
   return std::get<ShardWork>(handle.lease().work);
@@ -407,7 +409,23 @@ ShardWorker::Ended ShardWorker::ReportSetAside(const std::vector<QuarantinedRow>
 
 // One transaction moves our upper and inserts the child; only then both are reported. Whatever
 // breaks in between, the ledger is right and a reconcile finds the child.
+// Halves of what was planned would be no halves of a shard that has grown since.
+ShardWorker::Ended ShardWorker::CountForSplit() {
+  if (step_.where) return std::nullopt;  // rows that match are not counted so
+  const auto ahead =
+      CountAhead(*connection_, *relation_, state_.from(), *state_.upper, kRowsCountedForSplit);
+  if (!ahead.ok()) {
+    if (connection_->broken())
+      return HandleFailure(BatchOutcome{.status = ahead.status()}, nullptr);
+    return std::nullopt;  // it took too long; the plan is all there is
+  }
+  const int64_t left = *ahead < kRowsCountedForSplit ? *ahead : std::max(*ahead, RowsLeft());
+  rows_total_ = state_.checkpoint.rows_done + left;
+  return std::nullopt;
+}
+
 ShardWorker::Ended ShardWorker::Split() {
+  if (Ended ended = CountForSplit()) return ended;
   auto middle = FindMiddle(*connection_, *relation_, state_.from(), *state_.upper, RowsLeft());
   if (!middle.ok()) return HandleFailure(BatchOutcome{.status = middle.status()}, nullptr);
   if (!middle->has_value()) return std::nullopt;  // too little is left to be worth it

@@ -173,6 +173,22 @@ TEST_F(WorkerTest, AShardThatHasGrownSincePlanningSaysHowMuchIsLeftAndCanBeSplit
   EXPECT_EQ(RowsNot(1), 0);
 }
 
+TEST_F(WorkerTest, AShardThatHasGrownIsSplitInTheMiddleOfWhatIsThere) {
+  MakeItems(60'000);
+  Exec("DELETE FROM items WHERE id % 20 <> 0");
+  Exec("VACUUM FULL items");
+  UseCountUp();
+  shard_ = PlanOneShard();
+  Exec("INSERT INTO items SELECT g FROM generate_series(1, 59999) g WHERE g % 20 <> 0");
+  const auto handle = Grant(shard_, 1);
+  handle->RequestSplit();
+  EXPECT_TRUE(Work(*handle).done);
+  ASSERT_EQ(splits_.size(), 1u);
+  EXPECT_EQ(splits_[0].parent_rows_total, 30'000);
+  EXPECT_EQ(splits_[0].child_rows_total, 30'000);
+  EXPECT_NEAR(static_cast<double>(Int("SELECT rows_done FROM dunlin.shard WHERE done")), 30'000, 1);
+}
+
 TEST_F(WorkerTest, I2_ASplitWhoseReportIsNotTakenIsFoundInTheLedger) {
   MakeAndPlan(20'000);
   const auto handle = Grant(shard_, 1);
