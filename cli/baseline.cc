@@ -16,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr absl::Duration kWaitForRecords = absl::Seconds(30);
+
 std::string VersionOf(const std::string& name) { return name.substr(0, name.find('_')); }
 
 class Baseliner {

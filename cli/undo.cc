@@ -16,6 +16,7 @@ namespace dunlin::cli {
 namespace {
 
 constexpr absl::Duration kWaitForForgetting = absl::Seconds(60);
+
 void TellUndone(const pb::Run& run) {
   if (run.state() != pb::Run::STATE_FINISHED) return;
   std::cout << run.migration() << " is undone on " << run.target() << ": "

@@ -203,14 +203,20 @@ ShardWorker::Ended ShardWorker::RunBatches() {
   return std::nullopt;
 }
 
-ShardWorker::Ended ShardWorker::CountAnew() {
-  if (state_.done || step_.is_once() || !state_.upper || RowsLeft() > 0) return std::nullopt;
-  const auto ahead =
-      CountAhead(*connection_, *relation_, state_.from(), *state_.upper, kRowsCountedAhead);
+// The rows ahead, `most` for that many or more. `left` stays what it is when that takes too long.
+ShardWorker::Ended ShardWorker::CountLeft(int64_t most, int64_t& left) {
+  const auto ahead = CountAhead(*connection_, *relation_, state_.from(), *state_.upper, most);
   if (!ahead.ok() && connection_->broken())
     return HandleFailure(BatchOutcome{.status = ahead.status()}, nullptr);
-  // One that takes too long counts as far as it was to look.
-  rows_total_ = state_.checkpoint.rows_done + ahead.value_or(kRowsCountedAhead);
+  if (ahead.ok()) left = *ahead;
+  return std::nullopt;
+}
+
+ShardWorker::Ended ShardWorker::CountAnew() {
+  if (state_.done || step_.is_once() || !state_.upper || RowsLeft() > 0) return std::nullopt;
+  int64_t left = kRowsCountedAhead;  // also when it takes too long to look so far
+  if (Ended ended = CountLeft(kRowsCountedAhead, left)) return ended;
+  rows_total_ = state_.checkpoint.rows_done + left;
   handle_.Post(state_.checkpoint, RowsLeft());
   return std::nullopt;
 }
@@ -407,23 +413,18 @@ ShardWorker::Ended ShardWorker::ReportSetAside(const std::vector<QuarantinedRow>
   return std::nullopt;
 }
 
-// One transaction moves our upper and inserts the child; only then both are reported. Whatever
-// breaks in between, the ledger is right and a reconcile finds the child.
 // Halves of what was planned would be no halves of a shard that has grown since.
 ShardWorker::Ended ShardWorker::CountForSplit() {
   if (step_.where) return std::nullopt;  // rows that match are not counted so
-  const auto ahead =
-      CountAhead(*connection_, *relation_, state_.from(), *state_.upper, kRowsCountedForSplit);
-  if (!ahead.ok()) {
-    if (connection_->broken())
-      return HandleFailure(BatchOutcome{.status = ahead.status()}, nullptr);
-    return std::nullopt;  // it took too long; the plan is all there is
-  }
-  const int64_t left = *ahead < kRowsCountedForSplit ? *ahead : std::max(*ahead, RowsLeft());
+  int64_t left = RowsLeft();
+  if (Ended ended = CountLeft(kRowsCountedForSplit, left)) return ended;
+  if (left == kRowsCountedForSplit) left = std::max(left, RowsLeft());
   rows_total_ = state_.checkpoint.rows_done + left;
   return std::nullopt;
 }
 
+// One transaction moves our upper and inserts the child; only then both are reported. Whatever
+// breaks in between, the ledger is right and a reconcile finds the child.
 ShardWorker::Ended ShardWorker::Split() {
   if (Ended ended = CountForSplit()) return ended;
   auto middle = FindMiddle(*connection_, *relation_, state_.from(), *state_.upper, RowsLeft());

@@ -71,6 +71,7 @@ class ShardWorker {
   Ended SetAside(const absl::Status& status, const Boundary& boundary);
   Ended ReportSetAside(const std::vector<QuarantinedRow>& rows);
   Ended WaitForPace();
+  Ended CountLeft(int64_t most, int64_t& left);
   Ended CountForSplit();
   Ended Split();
   void AfterCommit(const Boundary& boundary, const BatchOutcome& outcome, absl::Duration began);

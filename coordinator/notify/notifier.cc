@@ -7,6 +7,7 @@
 #include "coordinator/notify/notice.h"
 
 namespace dunlin::coordinator {
+
 absl::Status Notifier::TellRun(const NoticesOfRun& notices, std::stop_token stop) {
   int64_t told = notices.told_before;
   bool stall_told = false;

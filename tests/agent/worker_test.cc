@@ -27,6 +27,16 @@ class WorkerTest : public AgentTest {
     UseCountUp(more);
     shard_ = PlanOneShard();
   }
+  // Planned when one row of `of` was there; the others have come since.
+  void MakeAndPlanOneOf(int of, int rows) {
+    MakeItems(rows);
+    Exec(absl::StrCat("DELETE FROM items WHERE id % ", of, " <> 0"));
+    Exec("VACUUM FULL items");
+    UseCountUp();
+    shard_ = PlanOneShard();
+    Exec(absl::StrCat("INSERT INTO items SELECT g FROM generate_series(1, ", rows, ") g WHERE g % ",
+                      of, " <> 0"));
+  }
   LedgerShard shard_;
 };
 
@@ -151,12 +161,7 @@ TEST_F(WorkerTest, I12_ABatchThatLastsTooLongIsEndedAndTriedSmaller) {
 }
 
 TEST_F(WorkerTest, AShardThatHasGrownSincePlanningSaysHowMuchIsLeftAndCanBeSplit) {
-  MakeItems(300'000);
-  Exec("DELETE FROM items WHERE id % 300 <> 0");
-  Exec("VACUUM FULL items");
-  UseCountUp();
-  shard_ = PlanOneShard();
-  Exec("INSERT INTO items SELECT g FROM generate_series(1, 299999) g WHERE g % 300 <> 0");
+  MakeAndPlanOneOf(300, 300'000);
   const auto handle = Grant(shard_, 1);
   ShardOutcome outcome;
   std::jthread working([&] { outcome = Work(*handle); });
@@ -174,12 +179,7 @@ TEST_F(WorkerTest, AShardThatHasGrownSincePlanningSaysHowMuchIsLeftAndCanBeSplit
 }
 
 TEST_F(WorkerTest, AShardThatHasGrownIsSplitInTheMiddleOfWhatIsThere) {
-  MakeItems(60'000);
-  Exec("DELETE FROM items WHERE id % 20 <> 0");
-  Exec("VACUUM FULL items");
-  UseCountUp();
-  shard_ = PlanOneShard();
-  Exec("INSERT INTO items SELECT g FROM generate_series(1, 59999) g WHERE g % 20 <> 0");
+  MakeAndPlanOneOf(20, 60'000);
   const auto handle = Grant(shard_, 1);
   handle->RequestSplit();
   EXPECT_TRUE(Work(*handle).done);

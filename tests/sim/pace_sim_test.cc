@@ -255,6 +255,7 @@ TEST(PaceSimTest, MorePressureNeverMeansMoreWork) {
     PaceFacts less{.limits = limits,
                    .pressures = RandomPressures(random),
                    .alone = unit(random) < 0.2,
+                   .others = unit(random),
                    .slots_busy = unit(random) < 0.8,
                    .now = now};
     PaceFacts more = less;
