@@ -1,11 +1,15 @@
 #include "tests/chaos/chaos_world.h"
 
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -119,11 +123,13 @@ ChaosWorld::ChaosWorld(uint64_t seed) : folder_(absl::StrCat("/tmp/dunlin_chaos_
                              .store_server = &store,
                              .coordinator_ports = {coordinator_port}};
   options.coordinator_surroundings = [this](size_t) {
-    return Surroundings{.server = absl::StrCat("127.0.0.1:", to_store->port())};
+    return Surroundings{.prefix = OtherClock(-kHour),
+                        .server = absl::StrCat("127.0.0.1:", to_store->port())};
   };
   options.agent_surroundings = [this](size_t i) {
     const bool apart = i == 0 && network != nullptr;
     Surroundings around{.prefix = apart ? network->Prefix() : std::vector<std::string>()};
+    for (std::string& word : OtherClock(kAgentOff[i])) around.prefix.push_back(std::move(word));
     const std::string host = apart ? network->host() : "127.0.0.1";
     around.coordinators = absl::StrCat(host, ":", to_coordinator[i]->port());
     around.pooled = i == 2 && bouncer != nullptr;
@@ -131,6 +137,7 @@ ChaosWorld::ChaosWorld(uint64_t seed) : folder_(absl::StrCat("/tmp/dunlin_chaos_
     return around;
   };
   cluster = std::make_unique<MiniCluster>(target, std::move(options));
+  CheckClocks();
   application_ = std::make_unique<Application>(target, kRowsOfATable, seed);
 }
 
@@ -140,6 +147,26 @@ ChaosWorld::~ChaosWorld() {
   cluster.reset();
   std::error_code absent;  // a leftover in /tmp fails no test
   std::filesystem::remove_all(folder_, absent);
+}
+
+// Else all clocks may be the same and nobody would know.
+void ChaosWorld::CheckClocks() {
+  const auto hours_off = [](PgServer& server, const char* database) {
+    const int64_t now =
+        server.Int(database, "SELECT extract(epoch FROM clock_timestamp())::bigint");
+    return std::lround(static_cast<double>(now - time(nullptr)) / kHour);
+  };
+  CHECK_EQ(hours_off(target, "app"), -1);
+  CHECK_EQ(hours_off(store, "store"), 1);
+  const auto preloaded = [](Process& process) {
+    return Eventually(absl::Seconds(30), [&] {
+      std::ifstream maps(absl::StrCat("/proc/", process.pid(), "/maps"));
+      return absl::StrContains(std::string(std::istreambuf_iterator<char>(maps), {}),
+                               "dunlin_other_clock");
+    });
+  };
+  CHECK(preloaded(cluster->coordinator(0)));
+  for (size_t i = 0; i < kAgents; ++i) CHECK(preloaded(cluster->agent(i)));
 }
 
 void ChaosWorld::MakeTables() {

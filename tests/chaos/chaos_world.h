@@ -81,10 +81,12 @@ class ChaosWorld {
   std::string StatusOf(const std::string& xid);
 
   Clock& clock = SystemClock();
-  PgServer target;
-  // Its clock alone says who owns what: nobody else's is near it.
-  static constexpr int kClockOff = 3600;
-  PgServer store{{}, kClockOff};
+  // Everybody's time of day is an hour or more from that of the others they talk to, this process
+  // among them.
+  static constexpr int kHour = 3600;
+  static constexpr std::array<int, kAgents> kAgentOff = {2 * kHour, -2 * kHour, kHour};
+  PgServer target{{}, -kHour};
+  PgServer store{{}, kHour};
   std::unique_ptr<SmallDisk> disk;            // may be absent
   std::unique_ptr<NetworkNamespace> network;  // agent 0's; may be absent
   // Their proxies: to the target, and to the coordinator.
@@ -98,6 +100,7 @@ class ChaosWorld {
 
  private:
   void MakeTables();
+  void CheckClocks();
   std::string CheckTable(const std::string& table, int round);
   std::string WriteMigration(const std::string& name, const std::string& table, int round);
 

@@ -1,10 +1,10 @@
 #include "tests/testlib/privileged.h"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -167,18 +167,21 @@ std::string PgBouncer::Dsn(const std::string& database) const {
 
 std::vector<std::string> OtherClock(int seconds) {
   if (seconds == 0) return {};
-  glob_t found{};
-  std::string library;
-  if (glob("/usr/lib/*/faketime/libfaketimeMT.so.1", 0, nullptr, &found) == 0)
-    library = found.gl_pathv[0];
-  globfree(&found);
-  if (library.empty()) {
-    SayAbsent("clocks an hour apart", "faketime is not installed");
-    return {};
-  }
-  return {"env", "LD_PRELOAD=" + library,
-          absl::StrCat("FAKETIME=", seconds >= 0 ? "+" : "", seconds),
-          "FAKETIME_DONT_FAKE_MONOTONIC=1"};
+  // A copy: servers run as another user, who may not be let into the build's folder.
+  struct Copy {
+    const std::string path = absl::StrCat("/tmp/dunlin_other_clock_", getpid(), ".so");
+    Copy() {
+      std::filesystem::copy_file(DUNLIN_OTHER_CLOCK, path,
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+    ~Copy() { unlink(path.c_str()); }
+  };
+  static const Copy library;
+  const char* sanitizer = std::getenv("ASAN_OPTIONS");
+  return {"env", "LD_PRELOAD=" + library.path, absl::StrCat("DUNLIN_CLOCK_OFF=", seconds),
+          // It wants to be the first library of a process.
+          absl::StrCat("ASAN_OPTIONS=", sanitizer == nullptr ? "" : sanitizer,
+                       ":verify_asan_link_order=0")};
 }
 
 }  // namespace dunlin::testing

@@ -70,9 +70,7 @@ class PgBouncer {
 };
 
 // What to write before an argv so that the process's wall clock is `seconds` off and its monotonic
-// one is not; empty for 0, and where libfaketime is not installed. Not for our own processes:
-// Abseil waits by a system call that is not told of the other clock, so each wait would end at
-// once, or an hour late. Nor for a server whose statements have short timeouts: they fire early.
+// one is not (other_clock.cc); empty for 0.
 std::vector<std::string> OtherClock(int seconds);
 
 }  // namespace dunlin::testing
