@@ -246,19 +246,20 @@ absl::Status Store::GrantLeases(Transaction& tx, const agent_pb::AcquireLeasesRe
 absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesRequest& request,
                                agent_pb::AcquireLeasesResponse& response) {
   const std::vector<pg::Value> key = {request.agent_id(), request.request_id()};
+  // Behind their locks only are leases and target read: whoever notes a failover revokes the leases
+  // first, and so holds the locks, or comes later.
   std::map<std::string, RunEditor> runs;
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result of_acquire, tx.Query(sql::kRunsOfAcquire, key));
+  for (size_t row = 0; row < of_acquire.rows.size(); ++row) {
+    DUNLIN_ASSIGN_OR_RETURN(RunEditor locked, RunEditor::Lock(tx, of_acquire.Text(row, 0)));
+    runs.emplace(of_acquire.Text(row, 0), std::move(locked));
+  }
   const auto fill = [&](const pg::Result& result, size_t row,
                         size_t seconds_at) -> absl::StatusOr<agent_pb::Lease*> {
-    const std::string& run_id = result.Text(row, 1);
-    if (!runs.contains(run_id)) {
-      DUNLIN_ASSIGN_OR_RETURN(RunEditor locked, RunEditor::Lock(tx, run_id));
-      runs.emplace(run_id, std::move(locked));
-    }
-    const RunEditor& run = runs.at(run_id);
+    const RunEditor& run = runs.at(result.Text(row, 1));
     agent_pb::Lease* lease = response.add_leases();
     lease->set_lease_id(result.Text(row, 0));
     DUNLIN_RETURN_IF_ERROR(FillRunSpec(run, lease->mutable_run()));
-    // Behind the run's lock: a failover that is noted after it revokes the lease.
     DUNLIN_ASSIGN_OR_RETURN(const pg::Result server, tx.Query(sql::kPeekTarget, {run.target}));
     lease->mutable_target()->set_target(run.target);
     lease->mutable_target()->set_system_identifier(server.Text(0, 0));
@@ -272,6 +273,7 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
   };
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result tasks, tx.Query(sql::kTaskLeasesOfAcquire, key));
   for (size_t row = 0; row < tasks.rows.size(); ++row) {
+    if (!runs.contains(tasks.Text(row, 1))) continue;  // of the same request, sent twice at once
     DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease * lease, fill(tasks, row, 8));
     agent_pb::TaskLease* task = lease->mutable_task();
     task->set_task_id(tasks.Text(row, 2));
@@ -290,6 +292,7 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
   }
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result shards, tx.Query(sql::kLeasesOfAcquire, key));
   for (size_t row = 0; row < shards.rows.size(); ++row) {
+    if (!runs.contains(shards.Text(row, 1))) continue;
     DUNLIN_ASSIGN_OR_RETURN(agent_pb::Lease * lease, fill(shards, row, 9));
     DUNLIN_RETURN_IF_ERROR(
         FillShard(shards, row, 2, 4, static_cast<int>(shards.Int(row, 3)), lease->mutable_shard()));

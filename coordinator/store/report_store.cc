@@ -78,7 +78,7 @@ absl::Status ApplyProblem(Transaction& tx, RunEditor& run, const agent_pb::Probl
     case agent_pb::Problem::KIND_PERMISSION:
       return run.FailWithError(SentenceOf(problem));
     case agent_pb::Problem::KIND_LEDGER_MISMATCH:
-      ++run.reconciles;
+      if (!run.reconcile_due) ++run.reconciles;  // of several reports, one reconcile
       if (run.reconciles > kMaxReconciles) {
         return run.PauseWithError(absl::StrCat("store and ledger still disagree after ",
                                                kMaxReconciles,
@@ -271,6 +271,8 @@ absl::Status Store::ReleaseOne(Transaction& tx,
   if (peek.rows.empty())
     return absl::OkStatus();  // nobody's lease any more: released is what it is
   DUNLIN_ASSIGN_OR_RETURN(RunEditor run, RunEditor::Lock(tx, peek.Text(0, 1)));
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result task, tx.Query(sql::kTaskByLease, {release.lease_id()}));
+  if (task.rows.empty()) return absl::OkStatus();  // revoked meanwhile
   DUNLIN_ASSIGN_OR_RETURN(const bool counts, CheckReporter(tx, run, release.target()));
   DUNLIN_RETURN_IF_ERROR(tx.Run(
       sql::kReleaseTask,

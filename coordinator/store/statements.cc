@@ -328,6 +328,9 @@ ON CONFLICT (name) DO UPDATE SET system_identifier = excluded.system_identifier,
 const S kSignal{"s_signal", R"sql(
 UPDATE dunlin_store.target SET foreign_transactions = $2::int WHERE name = $1 AND foreign_transactions <> $2::int)sql"};
 
+const S kRunsOfAcquire{"s_runs_of_acquire", R"sql(
+SELECT run FROM dunlin_store.shard WHERE agent = $1::uuid AND acquire_id = $2 AND lease_id IS NOT NULL UNION
+SELECT run FROM dunlin_store.task WHERE agent = $1::uuid AND acquire_id = $2 AND lease_id IS NOT NULL ORDER BY 1)sql"};
 const S kLeasesOfAcquire{"s_leases_of_acquire", R"sql(
 SELECT s.lease_id, s.run, s.id, s.step, s.relation, s.lower, s.upper, s.epoch, s.rows_total,
   extract(epoch FROM s.expires_at - clock_timestamp())::double precision
@@ -614,9 +617,10 @@ WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($3 = '' OR lease_id::text = $
 const S kRevokeTasks{"s_revoke_tasks", R"sql(
 UPDATE dunlin_store.task SET lease_id = NULL, waiting = '', not_before = '-infinity'
 WHERE run = $1::uuid AND lease_id IS NOT NULL AND ($2 = '' OR lease_id::text = $2) RETURNING id)sql"};
-// Those that could go on; FINISHED ones are marked by the next statement.
+// Those that could go on, and those that a reconcile may be about to let go on; the other FINISHED
+// ones are marked by the next statement.
 const S kRunsOfTarget{"s_runs_of_target", R"sql(
-SELECT id FROM dunlin_store.run WHERE target = $1 AND state <> 'FINISHED' AND NOT void ORDER BY id)sql"};
+SELECT id FROM dunlin_store.run WHERE target = $1 AND (state <> 'FINISHED' OR reconcile_due) AND NOT void ORDER BY id)sql"};
 // What a gate was told before counts no more. $2: and each is read again, but those in whose place
 // another stands, and those that never had shards.
 const S kMarkFinishedRuns{"s_mark_finished_runs", R"sql(

@@ -36,8 +36,8 @@ extern const pg::Statement kReadRun, kListRuns, kReadShards, kListShards, kListE
 // agents
 extern const pg::Statement kInsertAgent, kKnownAgent, kTouchAgent, kHungryAgent, kPeekTarget,
     kUpsertTarget, kSignal;
-extern const pg::Statement kLeasesOfAcquire, kTaskLeasesOfAcquire, kCandidateRuns, kGrantShards,
-    kGrantTask, kLeasesInWork, kLeasesTooMany;
+extern const pg::Statement kRunsOfAcquire, kLeasesOfAcquire, kTaskLeasesOfAcquire, kCandidateRuns,
+    kGrantShards, kGrantTask, kLeasesInWork, kLeasesTooMany;
 extern const pg::Statement kRunsOfLeases, kCheckpoint, kShardsOfLeases, kTasksOfLeases,
     kTaskWaiting, kRenewShards, kRenewTasks;
 extern const pg::Statement kUnlistedLeases, kRunsLive, kSplitCandidates, kMarkSplit, kHungryAgents;

@@ -1,5 +1,8 @@
 // A target fails over, and has lost its last moments: the store's side, with an agent that the test
 // plays. The same on real servers is in tests/e2e/failover_test.cc.
+#include <functional>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 
@@ -81,6 +84,76 @@ TEST_F(FailoverTest, AFinishedRunWhoseFinishRowWasLostFinishesAgain) {
   EXPECT_TRUE(ledger.finished());
   EXPECT_EQ(ledger.WrongKeys(0), 0);
   EXPECT_EQ(Gate().verdict(), pb::GateResult::VERDICT_OPEN);
+}
+
+// A call that waits for a run's row which the test has locked, while it commits something else.
+class RacingFailover : public FailoverTest {
+ protected:
+  // `call` runs until it waits for the run; then `meanwhile` is committed, and it goes on.
+  void Beside(const std::function<void()>& call, const std::string& meanwhile) {
+    const auto other = Server().Connect(database_);
+    ASSERT_TRUE(other->Query("BEGIN").ok());
+    ASSERT_TRUE(other->Query("SELECT FROM dunlin_store.run FOR UPDATE").ok());
+    std::jthread calling(call);
+    EXPECT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+      return Int("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                 "datname = current_database()") == 1;
+    }));
+    EXPECT_TRUE(other->ExecuteScript(meanwhile + "; COMMIT").ok());
+  }
+};
+
+TEST_F(RacingFailover, I1_ARepeatedRequestGetsNoLeaseThatAFailoverHasRevoked) {
+  FakeLedger ledger(1000, 4);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent_pb::AcquireLeasesRequest request;
+  request.set_request_id("again");
+  request.set_agent_id(agent.id());
+  request.set_leases_max(4);
+  agent_pb::TargetIdentity* target = request.add_targets();
+  target->set_target("orders");
+  target->set_system_identifier("7001");
+  target->set_timeline(1);
+  const auto first = store_->AcquireLeases(request);
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_GT(first->leases_size(), 0);
+  absl::StatusOr<agent_pb::AcquireLeasesResponse> again;
+  Beside([&] { again = store_->AcquireLeases(request); },
+         "UPDATE dunlin_store.shard SET lease_id = NULL; UPDATE dunlin_store.target SET timeline = "
+         "2");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->leases_size(), 0);
+}
+
+TEST_F(RacingFailover, AFinishedRunThatIsJustFoundUnfinishedIsReadAgain) {
+  FakeLedger ledger(100, 2);
+  Start(*store_);
+  ScriptedAgent agent(*port_, ledger, {});
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
+  ++agent.options().timeline;
+  agent.Heartbeat();
+  ASSERT_EQ(Int("SELECT count(*) FROM dunlin_store.run WHERE reconcile_due"), 1);
+  ++agent.options().timeline;
+  // What its reconcile commits.
+  Beside([&] { agent.Heartbeat(); },
+         "UPDATE dunlin_store.run SET state = 'RUNNING', reconcile_due = false");
+  EXPECT_EQ(Int("SELECT timeline FROM dunlin_store.target"), 3);
+  EXPECT_EQ(Int("SELECT count(*) FROM dunlin_store.run WHERE reconcile_due"), 1);
+}
+
+TEST_F(FailoverTest, ManyClaimsThatFindAnotherLedgerAreOneReconcile) {
+  FakeLedger ledger(1000, 8);
+  Start(*store_, "limits: {concurrency: 8}\n");
+  ScriptedAgent agent(*port_, ledger, {.slots = 8});
+  ASSERT_TRUE(StepUntil(*store_, agent, "RUNNING"));
+  agent.Acquire();
+  ASSERT_EQ(agent.shards_held(), 8);
+  for (int i = 0; i < 8; ++i)
+    ASSERT_TRUE(agent.ReleaseOneWith(agent_pb::Problem::KIND_LEDGER_MISMATCH, "other bounds"));
+  EXPECT_EQ(State(*store_), "RUNNING") << Get(*store_).error();
+  ASSERT_TRUE(StepUntil(*store_, agent, "FINISHED"));
 }
 
 TEST_F(FailoverTest, AFinishedRunThatLostNothingStaysFinished) {
