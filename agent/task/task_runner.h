@@ -55,7 +55,7 @@ std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connect
 // Shared helpers
 // -----------------------------------------------------------------------------------
 std::vector<std::string> DeclaredParameters(const Definition& definition);
-// A failed call as a result: monostate when the connection was lost.
+// A failed call as a result: monostate when a newer epoch has fenced it off.
 TaskResult ResultFromStatus(const absl::Status& status, const std::string& doing);
 // The number of I2 violations over the shards of a step, checked by the key's own types; 0 = they
 // cover it.

@@ -248,6 +248,9 @@ ShardWorker::Ended ShardWorker::RunOneBatch() {
           BatchOutcome{.status = found.status(), .in_doubt = connection_->broken()}, nullptr);
     next_ = *std::move(found);
   }
+  // What came since RunBatches() asked may have taken longer than the lease: the pace, a pause of
+  // the file.
+  if (!handle_.Valid()) return Ending();
   const Boundary boundary = *next_;
   const absl::Duration began = clock_.Monotonic();
   // What comes behind a range that the bisector chose is looked up when it is known what it is.

@@ -200,6 +200,7 @@ struct Connection::Impl {
   absl::Status EnterPipeline() {
     if (broken || PQenterPipelineMode(pg) != 1) return LostByServer();
     received.reset();
+    notices_of_command.clear();
     first_error = absl::OkStatus();
     if (transaction_settings.empty() || PQtransactionStatus(pg) == PQTRANS_INTRANS)
       return absl::OkStatus();
@@ -238,6 +239,7 @@ struct Connection::Impl {
     }
     if (PQexitPipelineMode(pg) != 1) return LostByServer();
     DUNLIN_RETURN_IF_ERROR(Explained(std::exchange(first_error, absl::OkStatus())));
+    if (received) received->notices = std::exchange(notices_of_command, {});
     return std::exchange(received, std::nullopt);
   }
   // False: nothing can be taken by then.
@@ -546,11 +548,19 @@ std::vector<Outcome> Connection::RunSent(const std::vector<Command>& commands,
       continue;  // the end of one command's results
     }
     const ExecStatusType status = PQresultStatus(result.get());
+    Outcome& outcome = outcomes[want.command];
     if (want.kind == Expected::Kind::kSync) {
-      if (status == PGRES_PIPELINE_SYNC) ++at;
+      // Of a statement without BEGIN and COMMIT, the transaction ends here: with a warning, or not
+      // at all.
+      if (status == PGRES_PIPELINE_SYNC) {
+        for (std::string& notice : std::exchange(c.notices_of_command, {}))
+          outcome.result.notices.push_back(std::move(notice));
+        ++at;
+      } else if (outcome.status.ok()) {
+        outcome.status = StatusOf(result.get());
+      }
       continue;
     }
-    Outcome& outcome = outcomes[want.command];
     // Whatever the next command raises comes behind its BindComplete, which libpq leaves until this
     // result was taken.
     std::vector<std::string> notices = std::exchange(c.notices_of_command, {});

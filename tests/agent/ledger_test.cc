@@ -113,18 +113,24 @@ class WaitingCommit : public LedgerTest {
       return waits;
     }));
   }
-  BatchOutcome CommitAndEndTheWait(const std::string& how) {
-    Claimed claimed = ClaimAndPrepare(shard_, 1);
+  void LoseTheStandby() {
     Exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     Exec("SELECT pg_reload_conf()");
     WaitUntilCommitsWait();
-    BatchOutcome outcome;
-    std::jthread running([&] { outcome = claimed.RunBatch(100); });
+  }
+  void EndTheWait(const std::string& how) {
     const std::string waiting =
         "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'dunlin/2%'";
     EXPECT_TRUE(testing::Eventually(absl::Seconds(20),
                                     [&] { return Int("SELECT count(*) " + waiting) == 1; }));
     Exec("SELECT " + how + "(pid) " + waiting);
+  }
+  BatchOutcome CommitAndEndTheWait(const std::string& how) {
+    Claimed claimed = ClaimAndPrepare(shard_, 1);
+    LoseTheStandby();
+    BatchOutcome outcome;
+    std::jthread running([&] { outcome = claimed.RunBatch(100); });
+    EndTheWait(how);
     running.join();
     EXPECT_EQ(claimed.state.checkpoint.seq, 0) << "nothing may be inferred";
     return outcome;
@@ -136,6 +142,48 @@ TEST_F(WaitingCommit, I1_I4_ACommitThatIsDurableOnlyHereIsInDoubt) {
   EXPECT_FALSE(outcome.status.ok());
   EXPECT_TRUE(outcome.in_doubt);
   EXPECT_EQ(Int("SELECT count(*) FROM items WHERE n = 1"), 100) << "committed, locally";
+}
+
+// Of a single statement the transaction ends behind its answer.
+TEST_F(LedgerTest, AStatementWhoseTransactionFailsAtItsEndHasFailed) {
+  Exec(
+      "CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent "
+      "DEFERRABLE INITIALLY DEFERRED)");
+  const auto connection = server_.Connect("app");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(pg::SqlStateOf(connection->Query("INSERT INTO child VALUES (1)").status()), "23503");
+    ASSERT_FALSE(connection->broken());
+  }
+  EXPECT_TRUE(connection->Query("SELECT 1").ok());
+}
+
+TEST_F(WaitingCommit, I4_AClaimThatIsDurableOnlyHereDoesNotCount) {
+  const auto connection = OpenFor(shard_, 1);
+  LoseTheStandby();
+  absl::Status claimed;
+  std::jthread running([&] { claimed = Claim(*connection, shard_, 1).status(); });
+  EndTheWait("pg_cancel_backend");
+  running.join();
+  EXPECT_TRUE(absl::IsUnavailable(claimed)) << claimed;
+  EXPECT_EQ(Int("SELECT epoch FROM dunlin.shard"), 1) << "committed, locally";
+}
+
+TEST_F(WaitingCommit, I4_NorOneThatHadToWaitForAHungOwner) {
+  const auto connection = OpenFor(shard_, 1), hung = server_.Connect("app");
+  ASSERT_TRUE(hung->Query("BEGIN").ok());
+  ASSERT_TRUE(hung->Query("SELECT FROM dunlin.shard FOR UPDATE").ok());
+  absl::Status claimed;
+  std::jthread running([&] { claimed = Claim(*connection, shard_, 1).status(); });
+  // It has given up once, and waits without an end of its own.
+  EXPECT_TRUE(testing::Eventually(absl::Seconds(20), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dunlin/%' AND "
+               "application_name NOT LIKE 'dunlin/2%'") > 0;
+  }));
+  LoseTheStandby();
+  ASSERT_TRUE(hung->Query("ROLLBACK").ok());
+  EndTheWait("pg_cancel_backend");
+  running.join();
+  EXPECT_TRUE(absl::IsUnavailable(claimed)) << claimed;
 }
 
 // A trigger that warns has the same SQLSTATE as a commit that is durable here only.

@@ -51,6 +51,16 @@ constexpr const char* kBigints =
     "CREATE TABLE items (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO items "
     "SELECT g FROM generate_series(1, 150000) g; ANALYZE items";
 
+TEST_F(TaskTest, APlanDoesWithoutTheSchemaThatAFailoverTook) {
+  Exec(kBigints);
+  UseCountUp();
+  ASSERT_FALSE(std::holds_alternative<Problem>(Task(TaskKind::kPreflight)));
+  Exec("DROP SCHEMA dunlin CASCADE");
+  const TaskResult planned = Task(TaskKind::kPlan);
+  ASSERT_TRUE(std::holds_alternative<PlanResult>(planned));
+  EXPECT_EQ(std::get<PlanResult>(planned).shards.size(), Shards().size());
+}
+
 TEST_F(TaskTest, I2_FinalizeRefusesAGap) {
   MakeAndPlan(kBigints);
   ASSERT_GT(shards_.size(), 3u);

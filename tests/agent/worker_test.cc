@@ -375,6 +375,24 @@ TEST_F(WorkerTest, Trap16_AWorkerWhoseLeaseHasEndedByItsOwnClockStops) {
   EXPECT_EQ(RowsNot(0), 0);
 }
 
+TEST_F(WorkerTest, Trap16_NoBatchBeginsBehindAPauseThatWasLongerThanTheLease) {
+  MakeAndPlan(2'000);
+  constexpr absl::Duration kLease = absl::Seconds(5);
+  LeaseHandle handle(Lease{.id = LeaseId(MakeUuid()),
+                           .run = run_,
+                           .duration = kLease,
+                           .limits = {.pause = kLease},
+                           .work = ShardWork{.id = shard_.id,
+                                             .relation = shard_.relation,
+                                             .upper = shard_.upper,
+                                             .epoch = Epoch(1),
+                                             .rows_total = 2'000}},
+                     SystemClock().Monotonic(), SystemClock());
+  EXPECT_FALSE(Work(handle).done);
+  EXPECT_EQ(Int("SELECT epoch FROM dunlin.shard"), 1) << "it has claimed";
+  EXPECT_EQ(RowsNot(0), 0);
+}
+
 TEST_F(WorkerTest, I8_NeitherAProblemNorItsMessageShowsAValueOfARow) {
   MakeAndPlan(10, "limits: {max_quarantined: 0}\n");
   Exec(
