@@ -29,7 +29,7 @@ inline ReadShards(who) {
 #define HOLDER_EPOCH (lock[S] <= AGENTS -> W[lock[S] - 1].epoch : orphan[lock[S] - AGENTS - 1].epoch)
 
 /* LeaseHandle::TieTo: a session on another timeline than the grant names is of no use. Sessions end with their server; behind a
- * pooler they do not, and a task looks at the timeline in its transaction (a batch has its fence). */
+ * pooler they do not, and a task looks at the timeline in its transaction (so does a batch in the code; here its fence has to do). */
 #define SAME_SERVER (ME.on == timeline)
 #ifdef without_timeline
 #define TIED true

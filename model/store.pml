@@ -150,11 +150,10 @@ inline CheckReporter(from_timeline) {
 inline CompleteShard(of_shard, of_birth, by_epoch, by_generation, from_timeline, to_upper) {
   CheckReporter(from_timeline);
   if
-  :: LEASE_IS(of_shard, of_birth, by_epoch, by_generation) ->
+  :: LEASE_IS(of_shard, of_birth, by_epoch, by_generation) && COUNTS(from_timeline) ->
      C.lease[of_shard] = 0;
      if
-     :: !COUNTS(from_timeline)
-     :: COUNTS(from_timeline) && C.upper[of_shard] != to_upper ->  /* there was a split that the store has not heard of */
+     :: C.upper[of_shard] != to_upper ->  /* there was a split that the store has not heard of */
         NeedsReconcile()
      :: else ->
         REQUIRE(I4_durable_before_done, C.known_timeline < timeline ||
@@ -280,23 +279,22 @@ inline ApplyReconcile(who, from_timeline) {
 inline CompleteTask(who, of_task, by_epoch, by_generation, from_timeline, of_step, with_problem) {
   CheckReporter(from_timeline);
   if
-  :: TASK_LEASE_IS(of_task, by_epoch, by_generation) ->
+  :: TASK_LEASE_IS(of_task, by_epoch, by_generation) && COUNTS(from_timeline) ->
      C.task = NOTHING; C.task_lease = 0;
      if
-     :: !COUNTS(from_timeline)
-     :: COUNTS(from_timeline) && of_task == FINALIZE && with_problem == NOTHING ->
+     :: of_task == FINALIZE && with_problem == NOTHING ->
         /* A finish row that was written counts, whatever was asked since. */
         REQUIRE(I4_durable_before_done, C.known_timeline < timeline || DURABLE.finished);
         C.state = FINISHED
-     :: COUNTS(from_timeline) && of_task == FINALIZE && with_problem == MISMATCH && MAY_HOLD_LEASES ->
+     :: of_task == FINALIZE && with_problem == MISMATCH && MAY_HOLD_LEASES ->
 #ifdef finalize_without_reconcile
         C.task = FINALIZE
 #else
         NeedsReconcile()
 #endif
-     :: COUNTS(from_timeline) && of_task == PLAN && MAY_HOLD_LEASES -> ApplyPlan(who, of_step, from_timeline)
-     :: COUNTS(from_timeline) && of_task == PLAN && !MAY_HOLD_LEASES -> C.reconcile_due = true  /* so that its shards are known */
-     :: COUNTS(from_timeline) && of_task == RECONCILE && MAY_HOLD_LEASES -> ApplyReconcile(who, from_timeline)
+     :: of_task == PLAN && MAY_HOLD_LEASES -> ApplyPlan(who, of_step, from_timeline)
+     :: of_task == PLAN && !MAY_HOLD_LEASES -> C.reconcile_due = true  /* so that its shards are known */
+     :: of_task == RECONCILE && MAY_HOLD_LEASES -> ApplyReconcile(who, from_timeline)
      :: else
      fi;
      Settle()
