@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "absl/time/time.h"
+
 #include "agent/signals/recent_mean.h"
 #include "agent/signals/signal.h"
 
@@ -13,7 +15,7 @@ namespace dunlin::agent {
 // does little. By Little's law (Operations Research 9/3, 1961) it is their rate times what each
 // takes: at the same rate it grows as they get slower, whatever makes them slow, a busy core, a
 // lock, or the disk under their commits. What it varies by from second to second by chance counts
-// as normal too. Pure. One thread.
+// as normal too, and so much of each transaction as nobody feels. Pure. One thread.
 class CrowdingWatch {
  public:
   // A look: others' open transactions; whether a session of Dunlin's was in one.
@@ -21,6 +23,18 @@ class CrowdingWatch {
     open_.Add(static_cast<double>(open));
     beside_.Add(works ? 1 : 0);
     if (!works) rest_.Add(static_cast<double>(open));
+  }
+  // How many transactions have ended in the database since its counters began, at a monotonic time.
+  // Sessions tell of theirs once a second.
+  void NoteEnded(int64_t transactions, absl::Duration now) {
+    const bool counted = ended_at_ > absl::ZeroDuration() && now > ended_at_;
+    if (counted && transactions >= ended_) {
+      const double rate =
+          static_cast<double>(transactions - ended_) / absl::ToDoubleSeconds(now - ended_at_);
+      rate_ += (rate_ == 0 ? 1 : kWeight) * (rate - rate_);
+    }
+    ended_ = transactions;
+    ended_at_ = now;
   }
   // Once a second. Nothing before Dunlin has done little for a while.
   void Report(std::vector<SignalSample>& samples) {
@@ -49,7 +63,7 @@ class CrowdingWatch {
     if (known_) {
       samples.push_back({.kind = SignalKind::kOpenTransactions,
                          .value = open_.value(),
-                         .baseline = normal_ + Chance()});
+                         .baseline = normal_ + Chance() + rate_ * kNobodyFeels});
     }
   }
 
@@ -63,6 +77,8 @@ class CrowdingWatch {
   // Half as much again as the standard error of a mean of some seven seconds.
   static constexpr double kErrorOfMean = 0.5;
   static constexpr int kSecondsToKnow = 5, kSecondsToWait = 20;
+  // Seconds of a transaction: a network's round trip varies by more.
+  static constexpr double kNobodyFeels = 50e-6;
   static constexpr int kAloneSeconds = 3;  // as long as the coordinator waits before it says so
 
   // The quietest two seconds of the first few: whoever has just come may still have to catch up
@@ -106,6 +122,9 @@ class CrowdingWatch {
   int seconds_ = 0;                          // that it was learned from
   double second_before_ = 0, variance_ = 0;  // of single seconds
   int seconds_known_ = 0;
+  double rate_ = 0;  // of transactions that end, Dunlin's few among them, a second
+  int64_t ended_ = 0;
+  absl::Duration ended_at_;
   int seconds_busy_ = 0;
   int seconds_without_others_ = 0;
 };

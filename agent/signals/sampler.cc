@@ -165,6 +165,8 @@ absl::Status SignalSampler::Measure(const std::vector<MeasuredRun>& runs) {
   locks_.Report(samples_);
   probe_.Report(samples_);
   slowdown_.Report(samples_);
+  DUNLIN_ASSIGN_OR_RETURN(const pg::Result ended, connection_->Execute(sql::kTransactionsEnded));
+  crowding_.NoteEnded(ended.Int(0, 0), clock_.Monotonic());
   crowding_.Report(samples_);
   MeasureAll(runs, samples_);
   return connection_->broken() ? absl::UnavailableError("the connection was lost")

@@ -17,6 +17,9 @@ SELECT coalesce(bool_or(s.application_name ~ '^dunlin/[0-9]' AND s.xact_start IS
 FROM pg_catalog.pg_stat_get_activity(NULL) s
 WHERE s.usesysid IS NOT NULL AND s.datid IS NOT NULL)sql"};
 
+const pg::Statement kTransactionsEnded{"d_transactions_ended", R"sql(
+SELECT xact_commit + xact_rollback FROM pg_catalog.pg_stat_database WHERE datname = current_database())sql"};
+
 // Transactions of others; sessions that work for Dunlin; others that wait for a lock; and of those
 // the ones that a session of Dunlin's blocks, each with whether it has waited for long (NULL before
 // 14).

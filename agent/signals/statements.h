@@ -6,7 +6,7 @@
 
 namespace dunlin::agent::sql {
 
-extern const pg::Statement kProbe, kWhoWorks;
+extern const pg::Statement kProbe, kWhoWorks, kTransactionsEnded;
 extern const pg::Statement kLockSnapshot;
 extern const pg::Statement kMayReadStats;
 extern const pg::Statement kWalPosition;

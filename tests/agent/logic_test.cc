@@ -440,6 +440,18 @@ TEST(CrowdingTest, WhatAnApplicationDoesBySheerChanceIsNormal) {
   EXPECT_GE(over, 8) << "twice as many is no chance";
 }
 
+TEST(CrowdingTest, WhatNobodyFeelsOfATransactionIsNormal) {
+  CrowdingWatch watch;
+  Look(watch, 30, 2, 10);
+  const double before = Look(watch, 1, 2, 10)->baseline;
+  watch.NoteEnded(1'000'000, absl::Seconds(100));
+  EXPECT_EQ(Look(watch, 1, 2, 10)->baseline, before);
+  watch.NoteEnded(1'004'000, absl::Seconds(102));
+  EXPECT_NEAR(Look(watch, 1, 2, 10)->baseline, before + 0.1, 1e-9) << "2,000 of them a second";
+  watch.NoteEnded(10, absl::Seconds(103));
+  EXPECT_NEAR(Look(watch, 1, 2, 10)->baseline, before + 0.1, 1e-9) << "the counters began anew";
+}
+
 TEST(CrowdingTest, LessIsNewsAtAnyTimeAndMoreIsForgottenWithinTwoSeconds) {
   CrowdingWatch watch;
   Look(watch, 10, 4, 10);
