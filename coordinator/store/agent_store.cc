@@ -250,6 +250,7 @@ absl::Status Store::FillLeases(Transaction& tx, const agent_pb::AcquireLeasesReq
   // first, and so holds the locks, or comes later.
   std::map<std::string, RunEditor> runs;
   DUNLIN_ASSIGN_OR_RETURN(const pg::Result of_acquire, tx.Query(sql::kRunsOfAcquire, key));
+  if (of_acquire.rows.empty()) return absl::OkStatus();
   for (size_t row = 0; row < of_acquire.rows.size(); ++row) {
     DUNLIN_ASSIGN_OR_RETURN(RunEditor locked, RunEditor::Lock(tx, of_acquire.Text(row, 0)));
     runs.emplace(of_acquire.Text(row, 0), std::move(locked));
