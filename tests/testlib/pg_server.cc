@@ -127,7 +127,7 @@ PgServer::~PgServer() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-void PgServer::Start() {
+std::vector<std::string> PgServer::Command() const {
   std::vector<std::string> argv = OtherClock(clock_off_);
   argv.insert(argv.end(), {absl::StrCat(kBin, "postgres"), "-D", folder_ + "/data", "-p",
                            absl::StrCat(port_), "-k", folder_});
@@ -135,11 +135,30 @@ void PgServer::Start() {
                                        "max_connections=200", "log_min_messages=fatal"};
   settings.insert(settings.end(), settings_.begin(), settings_.end());
   for (const std::string& setting : settings) argv.insert(argv.end(), {"-c", setting});
-  postmaster_ = std::make_unique<Process>(AsPostgres(argv));
-  const bool up = Eventually(absl::Seconds(30), [&] {
-    return pg::Connection::Connect(Secret(Dsn("postgres")), {.read_write = read_write_}).ok();
-  });
-  CHECK(up) << postmaster_->Output();
+  return AsPostgres(argv);
+}
+
+// It, and not another test's server that was given the same port.
+bool PgServer::Answers() const {
+  const auto connection =
+      pg::Connection::Connect(Secret(Dsn("postgres")), {.read_write = read_write_});
+  if (!connection.ok()) return false;
+  const auto folder = (*connection)->Query("SHOW data_directory");
+  return folder.ok() && folder->Text(0, 0) == folder_ + "/data";
+}
+
+void PgServer::Start() {
+  constexpr int kTries = 5;
+  for (int tries = 1; postmaster_ == nullptr || !postmaster_->Running(); ++tries) {
+    CHECK_LE(tries, kTries) << postmaster_->Output();
+    // A port that was free a moment ago may be taken by now.
+    if (tries > 1 && !started_) port_ = FreePort();
+    postmaster_ = std::make_unique<Process>(Command());
+    const bool known =
+        Eventually(absl::Seconds(30), [&] { return Answers() || !postmaster_->Running(); });
+    CHECK(known) << postmaster_->Output();
+  }
+  started_ = true;
 }
 
 void PgServer::CrashAndRestart() {

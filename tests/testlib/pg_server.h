@@ -45,12 +45,14 @@ class PgServer {
  private:
   struct Copied {};
   PgServer(Copied, std::vector<std::string> settings, int clock_off);  // without data
-  void MakeFolder();
+  std::vector<std::string> Command() const;
+  bool Answers() const;
 
   const std::vector<std::string> settings_;
   const int clock_off_;
   std::string folder_;
-  const int port_;
+  int port_;
+  bool started_ = false;    // others may know its port
   bool read_write_ = true;  // no replica
   std::unique_ptr<Process> postmaster_;
 };
