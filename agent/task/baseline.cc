@@ -17,9 +17,8 @@ TaskResult RunBaseline(const TaskContext& context) {
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
-  const auto ledger = EnsureLedger(connection, context.run);
-  if (!ledger.ok()) return ResultFromStatus(ledger.status(), "looking for the ledger");
-  if (ledger->has_value()) return **ledger;
+  if (std::optional<TaskResult> ended = WithoutLedger(context, connection))
+    return *std::move(ended);
   const auto identity = ReadIdentity(connection, context.run.target);
   if (!identity.ok()) return ResultFromStatus(identity.status(), doing);
   if (!context.handle.Valid()) return std::monostate{};

@@ -199,9 +199,8 @@ TaskResult RunPlan(const TaskContext& context) {
   pg::Connection& connection = **opened;
   const TargetIdentity server = context.handle.server();
   // A failover behind the preflight may have lost the whole schema.
-  const absl::StatusOr<std::optional<Problem>> ledger = EnsureLedger(connection, context.run);
-  if (!ledger.ok()) return ResultFromStatus(ledger.status(), "looking for the ledger");
-  if (ledger->has_value()) return **ledger;
+  if (std::optional<TaskResult> ended = WithoutLedger(context, connection))
+    return *std::move(ended);
   auto registered = RegisterRun(connection, context.run, context.definition, server);
   if (!registered.ok())
     return ResultFromStatus(registered.status(), "registering the run in the ledger");

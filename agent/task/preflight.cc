@@ -2,7 +2,6 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/relation.h"
 #include "agent/ledger/statements.h"
@@ -104,9 +103,8 @@ TaskResult RunPreflight(const TaskContext& context) {
     return ResultFromStatus(opened.status(),
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
-  const absl::StatusOr<std::optional<Problem>> ledger = EnsureLedger(connection, context.run);
-  if (!ledger.ok()) return ResultFromStatus(ledger.status(), "looking for the ledger");
-  if (ledger->has_value()) return **ledger;
+  if (std::optional<TaskResult> ended = WithoutLedger(context, connection))
+    return *std::move(ended);
 
   PreflightResult result;
   auto unmet = UnmetRequirement(context, connection);

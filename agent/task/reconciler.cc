@@ -2,7 +2,6 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/statements.h"
 #include "agent/task/task_runner.h"
@@ -21,9 +20,8 @@ TaskResult RunReconcile(const TaskContext& context) {
                             absl::StrCat("connecting to target ", context.run.target));
   pg::Connection& connection = **opened;
   // A failover may have lost the whole schema.
-  const absl::StatusOr<std::optional<Problem>> ledger = EnsureLedger(connection, context.run);
-  if (!ledger.ok()) return ResultFromStatus(ledger.status(), "looking for the ledger");
-  if (ledger->has_value()) return **ledger;
+  if (std::optional<TaskResult> ended = WithoutLedger(context, connection))
+    return *std::move(ended);
   ReconcileResult result;
   auto run = connection.Execute(sql::kRunById, {context.run.id.value()});
   if (!run.ok()) return ResultFromStatus(run.status(), doing);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "agent/ledger/installer.h"
 #include "agent/ledger/ledger.h"
 #include "agent/ledger/relation.h"
 #include "agent/task/sampling.h"
@@ -44,6 +45,13 @@ std::vector<std::string> DeclaredParameters(const Definition& definition) {
 TaskResult ResultFromStatus(const absl::Status& status, const std::string& doing) {
   if (ClassifyError(status) == ErrorAction::kLeaseLost) return std::monostate{};
   return ProblemFromStatus(status, doing);
+}
+
+std::optional<TaskResult> WithoutLedger(const TaskContext& context, pg::Connection& connection) {
+  auto problem = EnsureLedger(connection, context.run);
+  if (!problem.ok()) return ResultFromStatus(problem.status(), "looking for the ledger");
+  if (problem->has_value()) return **std::move(problem);
+  return std::nullopt;
 }
 
 absl::StatusOr<int64_t> CountCoverageViolations(pg::Connection& connection, const RunSpec& run,

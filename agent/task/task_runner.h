@@ -57,6 +57,8 @@ std::optional<TaskResult> WaitForBarrier(const TaskContext& context, pg::Connect
 std::vector<std::string> DeclaredParameters(const Definition& definition);
 // A failed call as a result: monostate when a newer epoch has fenced it off.
 TaskResult ResultFromStatus(const absl::Status& status, const std::string& doing);
+// Installs the ledger where it is missing. nullopt = it is there, for this store.
+std::optional<TaskResult> WithoutLedger(const TaskContext& context, pg::Connection& connection);
 // The number of I2 violations over the shards of a step, checked by the key's own types; 0 = they
 // cover it.
 absl::StatusOr<int64_t> CountCoverageViolations(pg::Connection& connection, const RunSpec& run,

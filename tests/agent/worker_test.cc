@@ -37,6 +37,18 @@ class WorkerTest : public AgentTest {
     Exec(absl::StrCat("INSERT INTO items SELECT g FROM generate_series(1, ", rows, ") g WHERE g % ",
                       of, " <> 0"));
   }
+  // The first one of the planned shard.
+  Lease LeaseFor(absl::Duration duration, const WorkLimits& limits) {
+    return {.id = LeaseId(MakeUuid()),
+            .run = run_,
+            .duration = duration,
+            .limits = limits,
+            .work = ShardWork{.id = shard_.id,
+                              .relation = shard_.relation,
+                              .upper = shard_.upper,
+                              .epoch = Epoch(1),
+                              .rows_total = shard_.rows_total}};
+  }
   LedgerShard shard_;
 };
 
@@ -359,35 +371,17 @@ TEST_F(WorkerTest, I7_ADrainedWorkerEndsAfterTheBatchInFlight) {
 
 TEST_F(WorkerTest, Trap16_AWorkerWhoseLeaseHasEndedByItsOwnClockStops) {
   MakeAndPlan(2'000);
-  auto handle = std::make_shared<LeaseHandle>(Lease{.id = LeaseId(MakeUuid()),
-                                                    .run = run_,
-                                                    .duration = absl::Seconds(3),
-                                                    .limits = {},
-                                                    .work = ShardWork{.id = shard_.id,
-                                                                      .relation = shard_.relation,
-                                                                      .upper = shard_.upper,
-                                                                      .epoch = Epoch(1),
-                                                                      .rows_total = 2'000}},
-                                              SystemClock().Monotonic() - absl::Seconds(10),
-                                              SystemClock());  // asked for ten seconds ago
-  EXPECT_FALSE(handle->Valid());
-  EXPECT_FALSE(Work(*handle).done);
+  LeaseHandle handle(LeaseFor(absl::Seconds(3), {}), SystemClock().Monotonic() - absl::Seconds(10),
+                     SystemClock());  // asked for ten seconds ago
+  EXPECT_FALSE(handle.Valid());
+  EXPECT_FALSE(Work(handle).done);
   EXPECT_EQ(RowsNot(0), 0);
 }
 
 TEST_F(WorkerTest, Trap16_NoBatchBeginsBehindAPauseThatWasLongerThanTheLease) {
   MakeAndPlan(2'000);
   constexpr absl::Duration kLease = absl::Seconds(5);
-  LeaseHandle handle(Lease{.id = LeaseId(MakeUuid()),
-                           .run = run_,
-                           .duration = kLease,
-                           .limits = {.pause = kLease},
-                           .work = ShardWork{.id = shard_.id,
-                                             .relation = shard_.relation,
-                                             .upper = shard_.upper,
-                                             .epoch = Epoch(1),
-                                             .rows_total = 2'000}},
-                     SystemClock().Monotonic(), SystemClock());
+  LeaseHandle handle(LeaseFor(kLease, {.pause = kLease}), SystemClock().Monotonic(), SystemClock());
   EXPECT_FALSE(Work(handle).done);
   EXPECT_EQ(Int("SELECT epoch FROM dunlin.shard"), 1) << "it has claimed";
   EXPECT_EQ(RowsNot(0), 0);

@@ -34,9 +34,7 @@ class AdoptStoreTest : public StoreTest {
     agent_pb::HeartbeatRequest heartbeat;
     heartbeat.set_agent_id(agent.id());
     auto* target = heartbeat.add_targets();
-    target->set_target("orders");
-    target->set_system_identifier("7001");
-    target->set_timeline(1);
+    agent.FillTarget(target);
     const auto asked = store_->Heartbeat(heartbeat);
     ASSERT_TRUE(asked.ok()) << asked.status();
     ASSERT_EQ(asked->target_tasks_size(), 1);

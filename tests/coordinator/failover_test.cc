@@ -112,10 +112,7 @@ TEST_F(RacingFailover, I1_ARepeatedRequestGetsNoLeaseThatAFailoverHasRevoked) {
   request.set_request_id("again");
   request.set_agent_id(agent.id());
   request.set_leases_max(4);
-  agent_pb::TargetIdentity* target = request.add_targets();
-  target->set_target("orders");
-  target->set_system_identifier("7001");
-  target->set_timeline(1);
+  agent.FillTarget(request.add_targets());
   const auto first = store_->AcquireLeases(request);
   ASSERT_TRUE(first.ok()) << first.status();
   ASSERT_GT(first->leases_size(), 0);

@@ -65,6 +65,8 @@ class ScriptedAgent {
   void Die();
   // The answer of an AcquireLeases call is lost on the way.
   void AcquireAndLoseAnswer();
+  // Which server of the target it reaches.
+  void FillTarget(agent_pb::TargetIdentity* identity) const;
   // Ends a shard's lease with that problem; false when it holds none.
   bool ReleaseOneWith(agent_pb::Problem::Kind kind, const std::string& message);
 
@@ -101,7 +103,6 @@ class ScriptedAgent {
   void DoSplit(const std::string& lease_id);
   void Release(const std::string& lease_id, agent_pb::Problem problem);
   void FillCheckpoint(const Progress& progress, agent_pb::Checkpoint* checkpoint) const;
-  void FillTarget(agent_pb::TargetIdentity* identity) const;
   bool Accept(const absl::Status& status, const char* call);
 
   AgentPort& port_;
