@@ -100,7 +100,12 @@ TEST_F(SamplerTest, APlainRoleSeesHowManyTransactionsOthersHaveOpen) {
   std::jthread reader([this] {
     EXPECT_FALSE(server_.Connect("app")->Query("SELECT pg_sleep(60)").ok()) << "it is cancelled";
   });
-  EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] { return open() - itself == 2; }));
+  // Not before it sleeps: a session has a transaction while it connects, and none between that and
+  // its statement.
+  EXPECT_TRUE(testing::Eventually(absl::Seconds(30), [&] {
+    return Int("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1;
+  }));
+  EXPECT_EQ(open() - itself, 2);
   ASSERT_TRUE(writer->Query("COMMIT").ok());
   EXPECT_EQ(open() - itself, 1) << "who only reads is seen, too";
   server_.Exec(

@@ -119,8 +119,7 @@ class SmallRun {
       ANALYZE items;)sql"));
   }
   ~SmallRun() {
-    for (const std::string& database : {app_, store_})
-      server_.Exec("postgres", absl::StrCat("DROP DATABASE ", database, " WITH (FORCE)"));
+    for (const std::string& database : {app_, store_}) server_.DropDatabase(database);
   }
 
   absl::Status Run() {

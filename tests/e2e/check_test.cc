@@ -195,7 +195,7 @@ TEST_F(CheckTest, EachFaultyMigrationIsFoundAndExplained) {
     EXPECT_TRUE(found) << report.dump(1);
     EXPECT_EQ(report["ok"], faulty.severity != "error");
     EXPECT_EQ(Contents(database), before);
-    server_.Exec("postgres", "DROP DATABASE " + database);
+    server_.DropDatabase(database);
   }
 }
 
@@ -210,7 +210,7 @@ TEST_F(CheckTest, SoundMigrationsGetNothingImportant) {
     const json report = Check(database, ReadAll(entry.path() / "migration.yaml"));
     EXPECT_THAT(Important(report), IsEmpty());
     EXPECT_EQ(Contents(database), before);
-    server_.Exec("postgres", "DROP DATABASE " + database);
+    server_.DropDatabase(database);
   }
   for (const std::string kind : {"backfill", "copy", "delete", "insert", "normalise", "counter"}) {
     SCOPED_TRACE(kind);

@@ -182,18 +182,50 @@ std::unique_ptr<pg::Connection> PgServer::Connect(const std::string& database) {
   return *std::move(connection);
 }
 
+std::unique_ptr<pg::Connection> PgServer::Take(const std::string& database) {
+  std::unique_ptr<pg::Connection> kept;
+  {
+    MutexLock lock(mutex_);
+    std::vector<std::unique_ptr<pg::Connection>>& of_it = kept_[database];
+    if (!of_it.empty()) {
+      kept = std::move(of_it.back());
+      of_it.pop_back();
+    }
+  }
+  // Its server may have been restarted, or have ended it, since.
+  if (kept != nullptr && kept->Query("SELECT 1").ok()) return kept;
+  return Connect(database);
+}
+
+void PgServer::Keep(const std::string& database, std::unique_ptr<pg::Connection> connection) {
+  MutexLock lock(mutex_);
+  kept_[database].push_back(std::move(connection));
+}
+
 void PgServer::CreateDatabase(const std::string& name, const std::string& options) {
+  if (!options.empty()) {
+    MutexLock lock(mutex_);
+    kept_.clear();  // a template may have no session
+  }
   Exec("postgres", absl::StrCat("CREATE DATABASE ", name, " ", options));
 }
 
+void PgServer::DropDatabase(const std::string& name) {
+  Exec("postgres", absl::StrCat("DROP DATABASE ", name, " WITH (FORCE)"));
+}
+
 void PgServer::Exec(const std::string& database, const std::string& sql) {
-  const absl::Status status = Connect(database)->ExecuteScript(sql, {.timeout = absl::Minutes(1)});
+  auto connection = Take(database);
+  const absl::Status status = connection->ExecuteScript(sql, {.timeout = absl::Minutes(1)});
   CHECK(status.ok()) << status.message() << " in " << sql;
+  Keep(database, std::move(connection));
 }
 
 std::string PgServer::Text(const std::string& database, const std::string& sql) {
-  const auto result = Connect(database)->Query(sql);
+  auto connection = Take(database);
+  const auto result = connection->Query(sql);
   CHECK(result.ok()) << result.status().message() << " in " << sql;
+  Keep(database, std::move(connection));
   return result->rows.empty() ? std::string() : result->rows[0][0].value_or("");
 }
 

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+
+#include "common/mutex.h"
 #include "common/pg/connection.h"
 #include "tests/testlib/process.h"
 
@@ -35,6 +39,10 @@ class PgServer {
   std::string DsnWith(const PgServer& other, const std::string& database) const;
   int port() const { return port_; }
   void CreateDatabase(const std::string& name, const std::string& options = "");
+  // With whoever is connected to it.
+  void DropDatabase(const std::string& name);
+  // In a session that is kept for the next: what a script sets there stays. Connecting costs a
+  // server more than most of what tests ask.
   void Exec(const std::string& database, const std::string& sql);
   // The first column of the first row.
   std::string Text(const std::string& database, const std::string& sql);
@@ -47,6 +55,9 @@ class PgServer {
   PgServer(Copied, std::vector<std::string> settings, int clock_off);  // without data
   std::vector<std::string> Command() const;
   bool Answers() const;
+  // Out of those kept, or a new one: another thread may wait in one for a lock meanwhile.
+  std::unique_ptr<pg::Connection> Take(const std::string& database);
+  void Keep(const std::string& database, std::unique_ptr<pg::Connection> connection);
 
   const std::vector<std::string> settings_;
   const int clock_off_;
@@ -55,6 +66,8 @@ class PgServer {
   bool started_ = false;    // others may know its port
   bool read_write_ = true;  // no replica
   std::unique_ptr<Process> postmaster_;
+  Mutex mutex_;
+  std::map<std::string, std::vector<std::unique_ptr<pg::Connection>>> kept_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dunlin::testing
