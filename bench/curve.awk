@@ -32,7 +32,7 @@ BEGIN {
 /^beside/ || !NF { next }
 {
   names[++n] = substr($0, 1, 34); sub(/ +$/, "", names[n])
-  ratios[n] = $(NF - 2); rows[n] = $NF
+  ratios[n] = $(NF - 3); rows[n] = $NF
   if (rows[n] > rows_max) rows_max = rows[n]
   if (rows[n] > 0 && rows[n] < rows_min) rows_min = rows[n]
   if (ratios[n] > ratio_max) ratio_max = ratios[n]

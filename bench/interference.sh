@@ -56,11 +56,11 @@ rate=$((maximum / 2))
 cores=$(nproc)
 report=$out/interference.txt
 echo "interference: $cores cores, application at most $maximum transactions/s, at $rate; $pairs pairs of $seconds s" | tee "$report"
-printf '%-34s %8s %8s %8s %10s\n' "beside" "p50 ×" "p95 ×" "p99 ×" "rows/s" | tee -a "$report"
+printf '%-34s %8s %8s %8s %8s %10s\n' "beside" "p50 ×" "p95 ×" "p99 ×" "0.15 s ×" "rows/s" | tee -a "$report"
 
 alone() {
   application "$rate" "$seconds"
-  alone=$(quantiles)
+  alone="$(quantiles) $(window_p95)"
 }
 beside() {
   # Dunlin settles beside the application, not before it.
@@ -70,7 +70,7 @@ beside() {
   application "$rate" "$warm"
   from=$(moved "$1")
   application "$rate" "$seconds"
-  beside=$(quantiles)
+  beside="$(quantiles) $(window_p95)"
   moved=$((($(moved "$1") - from) / seconds))
   if [ "$1" = dunlin ] && [ "$(moved dunlin)" -ge "$rows" ]; then echo "interference: the run ended before its measurement" >&2; exit 1; fi
   end_beside
@@ -86,8 +86,8 @@ side() {
     reset
   done
   awk -v name="$name" "$median"'
-    { a[NR] = $4 / $1; b[NR] = $5 / $2; c[NR] = $6 / $3; d[NR] = $7 }
-    END { printf "%-34s %8.2f %8.2f %8.2f %10d\n", name, median(a, NR), median(b, NR), median(c, NR), median(d, NR) }' "$work/pairs" | tee -a "$report"
+    { a[NR] = $5 / $1; b[NR] = $6 / $2; c[NR] = $7 / $3; w[NR] = $8 / $4; d[NR] = $9 }
+    END { printf "%-34s %8.2f %8.2f %8.2f %8.2f %10d\n", name, median(a, NR), median(b, NR), median(c, NR), median(w, NR), median(d, NR) }' "$work/pairs" | tee -a "$report"
 }
 
 side "dunlin, defaults" dunlin

@@ -106,6 +106,12 @@ application_maximum() { awk '/^tps/ {printf "%d", $3}' "$work/pgbench"; }
 quantiles() {
   awk '{v[NR] = $1} END {if (!NR) exit 1; printf "%d %d %d\n", v[int((NR - 1) * 0.5) + 1], v[int((NR - 1) * 0.95) + 1], v[int((NR - 1) * 0.99) + 1]}' "$work/latencies"
 }
+# Of the latest, the median over windows of 0.15 s of their p95: a stall of the whole machine falls into few of them.
+window_p95() {
+  awk '{printf "%d %d\n", ($5 % 100000 + $6 / 1e6) / 0.15, $3}' "$work"/log_app* | sort -k1,1n -k2,2n |
+    awk '$1 != window { if (n >= 40) print v[int((n - 1) * 0.95) + 1]; window = $1; n = 0 } { v[++n] = $2 }' | sort -n |
+    awk '{ v[NR] = $1 } END { if (!NR) exit 1; print v[int((NR + 1) / 2)] }'
+}
 # For awk: the median of v[1] to v[n].
 # shellcheck disable=SC2034  # for those who source this
 median='function median(v, n,   i, j, t) {
