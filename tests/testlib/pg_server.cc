@@ -198,6 +198,9 @@ std::unique_ptr<pg::Connection> PgServer::Take(const std::string& database) {
 }
 
 void PgServer::Keep(const std::string& database, std::unique_ptr<pg::Connection> connection) {
+  // What it read and changed is counted at once, as at a session's end. One that has been ended is
+  // not kept.
+  if (!connection->Query("SELECT pg_stat_force_next_flush()").ok()) return;
   MutexLock lock(mutex_);
   kept_[database].push_back(std::move(connection));
 }
