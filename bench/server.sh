@@ -109,8 +109,8 @@ quantiles() {
 # Of the latest, the median over windows of 0.15 s of their p95: a stall of the whole machine falls into few of them.
 window_p95() {
   awk '{printf "%d %d\n", ($5 % 100000 + $6 / 1e6) / 0.15, $3}' "$work"/log_app* | sort -k1,1n -k2,2n |
-    awk '$1 != window { if (n >= 40) print v[int((n - 1) * 0.95) + 1]; window = $1; n = 0 } { v[++n] = $2 }' | sort -n |
-    awk '{ v[NR] = $1 } END { if (!NR) exit 1; print v[int((NR + 1) / 2)] }'
+    awk '$1 != window { if (n >= 40) print v[int((n - 1) * 0.95) + 1]; window = $1; n = 0 } { v[++n] = $2 }' |
+    awk "$median"'{ v[NR] = $1 } END { if (!NR) { print "no 0.15 s had 40 transactions" >"/dev/stderr"; exit 1 } print median(v, NR) }'
 }
 # For awk: the median of v[1] to v[n].
 # shellcheck disable=SC2034  # for those who source this

@@ -119,7 +119,8 @@ class SmallRun {
       ANALYZE items;)sql"));
   }
   ~SmallRun() {
-    for (const std::string& database : {app_, store_}) server_.DropDatabase(database);
+    for (const std::string& database : {app_, store_})
+      server_.DropDatabase(database, "WITH (FORCE)");
   }
 
   absl::Status Run() {

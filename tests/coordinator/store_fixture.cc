@@ -19,7 +19,7 @@ StoreTest::StoreTest() {
   Server().CreateDatabase(database_);
 }
 
-StoreTest::~StoreTest() { Server().DropDatabase(database_); }
+StoreTest::~StoreTest() { Server().DropDatabase(database_, "WITH (FORCE)"); }
 
 std::unique_ptr<Store> StoreTest::MakeStore(absl::Duration lease_ttl) {
   auto store = std::make_unique<Store>(StoreOptions{.dsn = Secret(Dsn()), .lease_ttl = lease_ttl});

@@ -278,7 +278,7 @@ TEST_F(OnCall, WhatHappensToARunIsPostedToTheUrlOfNotify) {
   ASSERT_TRUE(Eventually(kPatience, [&] { return hook.is_running(); }));
   const std::string url = Write("url", absl::StrCat("http://127.0.0.1:", port, "/hook\n"));
   cluster_.reset();
-  server_.DropDatabase("store");
+  server_.DropDatabase("store", "WITH (FORCE)");
   cluster_ = std::make_unique<MiniCluster>(
       server_, MiniClusterOptions{
                    .agents = 1,

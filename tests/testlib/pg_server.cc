@@ -213,8 +213,12 @@ void PgServer::CreateDatabase(const std::string& name, const std::string& option
   Exec("postgres", absl::StrCat("CREATE DATABASE ", name, " ", options));
 }
 
-void PgServer::DropDatabase(const std::string& name) {
-  Exec("postgres", absl::StrCat("DROP DATABASE ", name, " WITH (FORCE)"));
+void PgServer::DropDatabase(const std::string& name, const std::string& options) {
+  {
+    MutexLock lock(mutex_);
+    kept_.erase(name);
+  }
+  Exec("postgres", absl::StrCat("DROP DATABASE ", name, " ", options));
 }
 
 void PgServer::Exec(const std::string& database, const std::string& sql) {

@@ -39,8 +39,7 @@ class PgServer {
   std::string DsnWith(const PgServer& other, const std::string& database) const;
   int port() const { return port_; }
   void CreateDatabase(const std::string& name, const std::string& options = "");
-  // With whoever is connected to it.
-  void DropDatabase(const std::string& name);
+  void DropDatabase(const std::string& name, const std::string& options = "");
   // In a session that is kept for the next: what a script sets there stays. Connecting costs a
   // server more than most of what tests ask.
   void Exec(const std::string& database, const std::string& sql);
